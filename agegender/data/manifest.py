@@ -1,0 +1,226 @@
+"""The manifest: one table that says what the examples of a corpus are, who they show and how they are labelled."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+from agegender.files import replaced_atomically
+from agegender.labels import GENDERS, AgeScheme, scheme_named
+
+COLUMNS = ("path", "subject", "age", "age_group", "gender", "corpus", "modality", "published_split")
+QUARANTINE_COLUMNS = ("path", "row", "reason")
+
+_SCHEMA = pa.DataFrameSchema(
+    {
+        "path": pa.Column(str, pa.Check.str_length(min_value=1), unique=True),
+        "subject": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "age": pa.Column(float, pa.Check.in_range(0, 120), nullable=True),
+        "age_group": pa.Column("Int64", pa.Check.ge(0), nullable=True),
+        "gender": pa.Column(str, pa.Check.isin(GENDERS), nullable=True),
+        "corpus": pa.Column(str),
+        "modality": pa.Column(str, pa.Check.isin(("voice", "face"))),
+        "published_split": pa.Column(str, nullable=True),
+    },
+    strict=False,
+)
+
+
+class TooManyQuarantinedError(ValueError):
+    """More rows of a corpus were set aside than the caller allows."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The examples of one corpus, and what is known about them.
+
+    ``examples`` has one row for each example and at least these columns: ``path`` (relative to ``root``), ``subject``
+    (the key of every split), ``age`` (years, NaN if unknown), ``age_group`` (index into ``scheme``, missing if unknown),
+    ``gender`` (``female`` / ``male``, missing if unknown), ``corpus``, ``modality`` (``voice`` / ``face``) and
+    ``published_split`` (missing if the corpus has none). A corpus may add columns.
+
+    ``quarantine`` lists the rows that were set aside, with ``path``, ``row`` (line or row in the source) and ``reason``.
+    ``has_identities`` is false for a corpus that does not say who is shown; its subjects are then images or
+    groups of near-duplicate images.
+    """
+
+    examples: pd.DataFrame
+    corpus: str
+    modality: str
+    scheme: AgeScheme | None
+    root: Path | None
+    has_identities: bool
+    quarantine: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def select(self, rows: pd.Series) -> "Manifest":
+        """Return the manifest with only the examples for which ``rows`` (boolean) is true, renumbered from 0."""
+        return replace(self, examples=self.examples[rows].reset_index(drop=True))
+
+    def hash(self) -> str:
+        """Return a SHA-256 that changes when any label, path, subject or the order of the rows changes."""
+        columns = sorted(self.examples.columns)
+        digest = hashlib.sha256(json.dumps([self.corpus, self.scheme and self.scheme.name, columns]).encode())
+        digest.update(pd.util.hash_pandas_object(self.examples[columns], index=False).to_numpy().tobytes())
+        return digest.hexdigest()
+
+    def describe(self) -> dict:
+        """Return counts that a data card or a run record can quote: examples, subjects, labels, quarantine."""
+        examples = self.examples
+        groups = {}
+        if self.scheme is not None:
+            counts = examples["age_group"].value_counts()
+            groups = {label: int(counts.get(group, 0)) for group, label in enumerate(self.scheme.labels)}
+        genders = {gender: int((examples["gender"] == gender).sum()) for gender in GENDERS}
+        return {
+            "corpus": self.corpus,
+            "modality": self.modality,
+            "num_examples": len(examples),
+            "num_subjects": int(examples["subject"].nunique()),
+            "has_identities": self.has_identities,
+            "num_with_age": int(examples["age"].notna().sum()),
+            "age_groups": groups,
+            "genders": genders | {"unknown": int(examples["gender"].isna().sum())},
+            "published_splits": {
+                str(k): int(n) for k, n in examples["published_split"].value_counts(sort=False).items()
+            },
+            "quarantined": {str(k): int(n) for k, n in self.quarantine["reason"].value_counts().items()},
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the manifest to one parquet file, the quarantine and the facts about the corpus in its metadata."""
+        table = arrow.Table.from_pandas(self.examples, preserve_index=False)
+        facts = {
+            "corpus": self.corpus,
+            "modality": self.modality,
+            "scheme": self.scheme.name if self.scheme else None,
+            "root": str(self.root) if self.root else None,
+            "has_identities": self.has_identities,
+            "quarantine": self.quarantine.to_dict(orient="records"),
+        }
+        table = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), b"agegender": json.dumps(facts).encode()}
+        )
+        with replaced_atomically(path) as temporary:
+            parquet.write_table(table, temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> "Manifest":
+        """Read a manifest that ``save`` wrote; raise ``ValueError`` when the file is not one."""
+        table = parquet.read_table(path)
+        metadata = table.schema.metadata or {}
+        if b"agegender" not in metadata:
+            raise ValueError(f"{path} is a parquet file but not a manifest: write it with 'agegender manifest'")
+        facts = json.loads(metadata[b"agegender"])
+        return cls(
+            examples=table.to_pandas(),
+            corpus=facts["corpus"],
+            modality=facts["modality"],
+            scheme=scheme_named(facts["scheme"]) if facts["scheme"] else None,
+            root=Path(facts["root"]) if facts["root"] else None,
+            has_identities=facts["has_identities"],
+            quarantine=pd.DataFrame(facts["quarantine"], columns=list(QUARANTINE_COLUMNS)),
+        )
+
+
+def build_manifest(
+    rows: pd.DataFrame,
+    quarantine: pd.DataFrame | None = None,
+    *,
+    scheme: AgeScheme | None = None,
+    root: Path | None = None,
+    has_identities: bool = True,
+    max_quarantined_share: float = 0.05,
+) -> Manifest:
+    """Check ``rows`` against the contract and return them as a manifest.
+
+    ``rows`` needs ``path``, ``subject``, ``corpus`` and ``modality`` (one value each for the last two); the other
+    columns of the contract are filled with "unknown" when absent. A path that stands twice with the same labels is
+    kept once, with different labels not at all, and either way the rest goes to the quarantine. Raises
+    ``TooManyQuarantinedError`` when more than ``max_quarantined_share`` of all rows were set aside, and
+    ``ValueError`` naming column, row and value when a row breaks the contract.
+    """
+    rows, twice = _without_repeated_paths(_with_all_columns(rows))
+    set_aside = [table for table in (quarantine, twice) if table is not None and len(table)]
+    aside = pd.concat(set_aside, ignore_index=True) if set_aside else empty_quarantine()
+    total = len(rows) + len(aside)
+    if total == 0:
+        raise ValueError(f"no rows at all: is {root} the right folder?")
+    if len(aside) > max_quarantined_share * total:
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in aside["reason"].value_counts().head(5).items())
+        raise TooManyQuarantinedError(
+            f"{len(aside)} of {total} rows were set aside, more than the {max_quarantined_share:.0%} allowed: {reasons}. "
+            f"First: {aside['path'].iloc[0]}. Repair the files, or raise max_quarantined_share."
+        )
+    _check(rows, scheme)
+    return Manifest(
+        examples=rows.reset_index(drop=True),
+        corpus=_single_value(rows, "corpus"),
+        modality=_single_value(rows, "modality"),
+        scheme=scheme,
+        root=Path(root) if root else None,
+        has_identities=has_identities,
+        quarantine=aside[list(QUARANTINE_COLUMNS)],
+    )
+
+
+def empty_quarantine() -> pd.DataFrame:
+    """Return a quarantine with no rows."""
+    return pd.DataFrame(
+        {"path": pd.Series(dtype="str"), "row": pd.Series(dtype="int64"), "reason": pd.Series(dtype="str")}
+    )
+
+
+def _with_all_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    missing = sorted({"path", "subject", "corpus", "modality"} - set(rows.columns))
+    if missing:
+        raise ValueError(f"a manifest needs the columns {', '.join(missing)}; got {', '.join(map(str, rows.columns))}")
+    unknown = {"age": float("nan"), "age_group": pd.NA, "gender": None, "published_split": None}
+    rows = rows.assign(**{name: value for name, value in unknown.items() if name not in rows})
+    text = {name: "str" for name in ("path", "subject", "gender", "corpus", "modality", "published_split")}
+    rows = rows.astype(text | {"age": "float64", "age_group": "Int64"})
+    return rows[[*COLUMNS, *(name for name in rows.columns if name not in COLUMNS)]]
+
+
+def _without_repeated_paths(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    repeated = rows["path"].duplicated(keep=False)
+    if not repeated.any():
+        return rows, None
+    labels = ["path", "subject", "age", "age_group", "gender"]
+    agree = rows["path"].map(rows.loc[repeated, labels].drop_duplicates().groupby("path").size()) == 1
+    keep = ~repeated | (agree & ~rows["path"].duplicated())
+    aside = rows.loc[~keep, ["path"]].assign(
+        row=rows.index[~keep],
+        reason=["listed twice, labels agree" if same else "listed twice, labels differ" for same in agree[~keep]],
+    )
+    return rows[keep], aside
+
+
+def _check(rows: pd.DataFrame, scheme: AgeScheme | None) -> None:
+    try:
+        _SCHEMA.validate(rows, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        first = error.failure_cases.iloc[0]
+        raise ValueError(
+            f"column {first['column']!r}, row {first['index']}: {first['failure_case']!r} breaks the rule "
+            f"{first['check']!r} ({len(error.failure_cases)} such values in all)"
+        ) from None
+    groups = rows["age_group"].dropna()
+    if scheme is None and len(groups):
+        raise ValueError("age_group is given but no scheme says what the groups are")
+    if scheme is not None and len(groups) and groups.max() >= len(scheme):
+        raise ValueError(f"age_group {groups.max()} is outside {scheme.name}, which has groups 0 to {len(scheme) - 1}")
+
+
+def _single_value(rows: pd.DataFrame, column: str) -> str:
+    values = rows[column].unique()
+    if len(values) != 1:
+        raise ValueError(f"a manifest holds one {column}, got {len(values)}: {list(values[:5])}")
+    return str(values[0])

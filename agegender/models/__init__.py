@@ -1,0 +1,1 @@
+"""Encoders, heads and losses. Nothing here knows a corpus, a path or a file."""

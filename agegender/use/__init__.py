@@ -1,0 +1,1 @@
+"""Trained models on a reader's own files."""
