@@ -39,12 +39,12 @@ class TooManyQuarantinedError(ValueError):
 class Manifest:
     """The examples of one corpus, and what is known about them.
 
-    ``examples`` has one row for each example and at least these columns: ``path`` (relative to ``root``), ``subject``
-    (the key of every split), ``age`` (years, NaN if unknown), ``age_group`` (index into ``scheme``, missing if unknown),
-    ``gender`` (``female`` / ``male``, missing if unknown), ``corpus``, ``modality`` (``voice`` / ``face``) and
-    ``published_split`` (missing if the corpus has none). A corpus may add columns.
+    ``examples`` has one row for each example and at least these columns: ``path`` (relative to ``root``),
+    ``subject`` (the key of every split), ``age`` (years, NaN if unknown), ``age_group`` (index into ``scheme``,
+    missing if unknown), ``gender`` (``female`` / ``male``, missing if unknown), ``corpus``, ``modality``
+    (``voice`` / ``face``) and ``published_split`` (missing if the corpus has none). A corpus may add columns.
 
-    ``quarantine`` lists the rows that were set aside, with ``path``, ``row`` (line or row in the source) and ``reason``.
+    ``quarantine`` lists the rows that were set aside: ``path``, ``row`` (line or row in the source) and ``reason``.
     ``has_identities`` is false for a corpus that does not say who is shown; its subjects are then images or
     groups of near-duplicate images.
     """
@@ -156,7 +156,8 @@ def build_manifest(
     if len(aside) > max_quarantined_share * total:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in aside["reason"].value_counts().head(5).items())
         raise TooManyQuarantinedError(
-            f"{len(aside)} of {total} rows were set aside, more than the {max_quarantined_share:.0%} allowed: {reasons}. "
+            f"{len(aside)} of {total} rows were set aside, more than the {max_quarantined_share:.0%} allowed: "
+            f"{reasons}. "
             f"First: {aside['path'].iloc[0]}. Repair the files, or raise max_quarantined_share."
         )
     _check(rows, scheme)
@@ -173,18 +174,19 @@ def build_manifest(
 
 def empty_quarantine() -> pd.DataFrame:
     """Return a quarantine with no rows."""
-    return pd.DataFrame(
-        {"path": pd.Series(dtype="str"), "row": pd.Series(dtype="int64"), "reason": pd.Series(dtype="str")}
-    )
+    columns = dict(zip(QUARANTINE_COLUMNS, ("str", "int64", "str"), strict=True))
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
 
 
 def _with_all_columns(rows: pd.DataFrame) -> pd.DataFrame:
     missing = sorted({"path", "subject", "corpus", "modality"} - set(rows.columns))
     if missing:
         raise ValueError(f"a manifest needs the columns {', '.join(missing)}; got {', '.join(map(str, rows.columns))}")
-    unknown = {"age": float("nan"), "age_group": pd.NA, "gender": None, "published_split": None}
-    rows = rows.assign(**{name: value for name, value in unknown.items() if name not in rows})
-    text = {name: "str" for name in ("path", "subject", "gender", "corpus", "modality", "published_split")}
+    rows = rows.copy()
+    for name, unknown in (("age", float("nan")), ("age_group", pd.NA), ("gender", None), ("published_split", None)):
+        if name not in rows:
+            rows[name] = unknown
+    text = dict.fromkeys(("path", "subject", "gender", "corpus", "modality", "published_split"), "str")
     rows = rows.astype(text | {"age": "float64", "age_group": "Int64"})
     return rows[[*COLUMNS, *(name for name in rows.columns if name not in COLUMNS)]]
 
@@ -224,3 +226,7 @@ def _single_value(rows: pd.DataFrame, column: str) -> str:
     if len(values) != 1:
         raise ValueError(f"a manifest holds one {column}, got {len(values)}: {list(values[:5])}")
     return str(values[0])
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(value): int(count) for value, count in values.value_counts().sort_index().items()}
