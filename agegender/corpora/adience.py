@@ -1,0 +1,147 @@
+"""Reading Adience: five tab-separated fold files, and one aligned photograph of 816 x 816 pixels for each row.
+
+Source: Eidinger, Enbar and Hassner (2014), Age and gender estimation of unfiltered faces, IEEE TIFS 9(12); the folds
+and the file format are those of the corpus's own release.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from agegender.corpora.tables import LINE, read_table
+from agegender.data.manifest import Manifest, build_manifest
+from agegender.labels import ADIENCE_8
+
+NUM_FOLDS = 5
+COLUMNS = (
+    "user_id",
+    "original_image",
+    "face_id",
+    "age",
+    "gender",
+    "x",
+    "y",
+    "dx",
+    "dy",
+    "tilt_ang",
+    "fiducial_yaw_angle",
+    "fiducial_score",
+)
+"""The header of a fold file."""
+
+EXACT_AGES = tuple(str(age) for age in (2, 3, 13, 22, 23, 29, 32, 34, 35, 36, 42, 45, 46, 55, 56, 57, 58))
+"""Labels that are one age in years; no published protocol uses them as one of the eight groups."""
+
+OTHER_LABELS = ("None", "(25, 23)", "(27, 32)", "(38, 42)", "(38, 48)", "(8, 23)")
+"""Labels that are neither one of the eight groups nor an exact age; ``(25, 23)`` is a slip for ``(25, 32)``."""
+
+SUBSETS = ("joint", "age", "gender", "all")
+
+_GENDERS = {"m": "male", "f": "female", "u": None, "": None}
+
+
+def read(
+    root: Path,
+    labels_only: bool = False,
+    subset: str = "joint",
+    repair_25_23: bool = False,
+    max_quarantined_share: float = 0.05,
+) -> Manifest:
+    """Read the Adience tree below ``root``: ``fold_0_data.txt`` to ``fold_4_data.txt`` and ``aligned/<user>/*.jpg``.
+
+    ``subset`` says which rows are wanted: those with one of the eight groups (``age``), with a gender (``gender``),
+    with both (``joint``) or ``all``. With ``labels_only`` no picture needs to be there. ``repair_25_23`` reads the label
+    ``(25, 23)`` as ``(25, 32)``.
+
+    ``subject`` is ``user/face_id`` and ``published_split`` the fold, ``"0"`` to ``"4"``. ``age`` (years) is known
+    only for the labels in `EXACT_AGES`; these rows have no ``age_group``, as in the published protocols. Extra columns:
+    ``user`` (the album's owner), ``photo`` (``user/original_image``: one photograph can show several subjects),
+    ``face_id`` and ``age_label`` (the label as written).
+
+    Quarantined are rows with a label that is not one of the known ones, with a missing picture, and rows listed
+    twice. Raises ``ValueError`` for another number of columns, an empty fold, or a user or face in two folds,
+    ``FileNotFoundError`` for a missing file or folder, and ``TooManyQuarantinedError``.
+    """
+    if subset not in SUBSETS:
+        raise ValueError(f"unknown subset {subset!r}: expected one of {', '.join(SUBSETS)}")
+    root = Path(root)
+    if not labels_only and not (root / "aligned").is_dir():
+        raise FileNotFoundError(
+            f"{root / 'aligned'} does not exist: unpack the aligned faces there, or read labels only"
+        )
+    rows = _rows(pd.concat([_fold(root, fold) for fold in range(NUM_FOLDS)], ignore_index=True), repair_25_23)
+    _check_folds(rows)
+    reasons = pd.Series(_reasons(rows, None if labels_only else root), index=rows.index, dtype="str")
+    aside = pd.DataFrame({"path": rows["path"], "row": rows[LINE], "reason": reasons})[reasons.notna()]
+    everything = build_manifest(
+        rows[reasons.isna()].set_index(LINE).drop(columns="gender_label"),
+        aside,
+        scheme=ADIENCE_8,
+        root=root,
+        max_quarantined_share=max_quarantined_share,
+    )
+    return everything.select(_is_wanted(everything.examples, subset))
+
+
+def _fold(root: Path, fold: int) -> pd.DataFrame:
+    path = root / f"fold_{fold}_data.txt"
+    return read_table(path, COLUMNS, delimiter="\t").assign(published_split=str(fold))
+
+
+def _rows(table: pd.DataFrame, repair_25_23: bool) -> pd.DataFrame:
+    user, image, face_id, age, gender = (table[name].str.strip() for name in COLUMNS[:5])
+    group_label = age.replace("(25, 23)", "(25, 32)") if repair_25_23 else age
+    groups = {label: group for group, label in enumerate(ADIENCE_8.labels)}
+    return pd.DataFrame(
+        {
+            "path": "aligned/" + user + "/landmark_aligned_face." + face_id + "." + image,
+            "subject": user + "/" + face_id,
+            "age": age.where(age.isin(EXACT_AGES)).astype("float64"),
+            "age_group": group_label.map(groups).astype("Int64"),
+            "gender": gender.map(_GENDERS),
+            "corpus": "adience",
+            "modality": "face",
+            "published_split": table["published_split"],
+            "user": user,
+            "photo": user + "/" + image,
+            "face_id": face_id,
+            "age_label": age,
+            "gender_label": gender,
+            LINE: table[LINE],
+        }
+    )
+
+
+def _check_folds(rows: pd.DataFrame) -> None:
+    for column, what in (("user", "users"), ("face_id", "face ids")):
+        folds = rows.groupby(column)["published_split"].nunique()
+        shared = folds.index[folds > 1]
+        if len(shared):
+            where = rows.loc[rows[column] == shared[0], "published_split"].unique()
+            raise ValueError(
+                f"{len(shared)} {what} are in more than one fold: {', '.join(map(repr, shared[:5]))} "
+                f"(the first in folds {', '.join(where)}). Are these fold files of one release?"
+            )
+
+
+def _reasons(rows: pd.DataFrame, root: Path | None) -> Iterable[str | None]:
+    """Say for each row why it cannot be used, ``None`` where it can; ``root`` is ``None`` if pictures do not matter."""
+    known_ages = {*ADIENCE_8.labels, *EXACT_AGES, *OTHER_LABELS}
+    columns = ("path", "user", "photo", "face_id", "age_label", "gender_label")
+    for path, user, photo, face_id, age, gender in zip(*(rows[name] for name in columns), strict=True):
+        if not face_id.isdecimal():
+            yield f"face_id {face_id!r} is not a number"
+        elif user in ("", ".", "..") or photo.count("/") != 1 or photo.endswith("/"):
+            yield "user or image name is empty or a path"
+        elif age not in known_ages:
+            yield f"unknown age label {age!r}"
+        elif gender not in _GENDERS:
+            yield f"unknown gender {gender!r}"
+        else:
+            yield None if root is None or (root / path).is_file() else "missing file"
+
+
+def _is_wanted(examples: pd.DataFrame, subset: str) -> pd.Series:
+    has_age, has_gender = examples["age_group"].notna(), examples["gender"].notna()
+    return {"joint": has_age & has_gender, "age": has_age, "gender": has_gender, "all": has_age | ~has_age}[subset]
