@@ -1,1 +1,1 @@
-"""From a table of predictions to numbers, intervals, tables and figures."""
+"""From a table of predictions to numbers, intervals, tables and figures; knows no model and needs no torch."""
