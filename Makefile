@@ -1,0 +1,78 @@
+# `make help` lists the targets.
+PRESET ?= miniature
+AGEGENDER_DATA ?=
+JOBS ?=
+export AGEGENDER_DATA
+
+BIN := .venv/bin
+SUM := $(shell cksum < requirements.lock | tr ' ' -)
+INSTALLED := .venv/.lock-$(SUM)
+LIBRARY := .venv/.library-$(shell cksum < pyproject.toml | tr ' ' -)
+STRIP_KEYS := metadata.papermill cell.metadata.papermill
+NOTEBOOKS = $$(git ls-files '*.ipynb')
+IS_OUR_PYTHON := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+.DEFAULT_GOAL := help
+.PHONY: help book runs records test lint unit notebooks lab bench lock clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  PRESET=miniature|open|paper   which runs (default: miniature, drawn people, needs no data)"
+	@echo "  AGEGENDER_DATA=<folder>       the data packs or corpora, for the presets open and paper"
+	@echo "  JOBS=<n>                      cores to use (default: all)"
+
+book: $(LIBRARY) ## Run the notebooks of a preset and build the book: book/_build/html/index.html
+	@exec $(BIN)/python book/tools/make_book.py book --preset $(PRESET) --jobs "$(JOBS)"
+
+runs: $(LIBRARY) ## Run the notebooks of a preset, without building the book
+	@exec $(BIN)/python book/tools/make_book.py runs --preset $(PRESET) --jobs "$(JOBS)"
+
+records: $(LIBRARY) ## Publish finished runs of PRESET=open or paper into book/results/
+	@exec $(BIN)/python book/tools/publish_records.py $(PRESET)
+
+test: lint unit notebooks ## Lint, types, unit tests, doctests, layout, and every notebook at its smallest size
+
+unit: $(LIBRARY) ## Unit tests, doctests and the layout test only
+	$(BIN)/python -m pytest -m "not slow"
+
+notebooks: $(LIBRARY) ## Every notebook at its smallest size, and the machinery that runs them
+	$(BIN)/python -m pytest -m slow
+
+lint: $(LIBRARY) ## Ruff, mypy, stripped notebooks, allowed imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@test -z "$(NOTEBOOKS)" || $(BIN)/nbstripout --verify --extra-keys "$(STRIP_KEYS)" $(NOTEBOOKS)
+	$(BIN)/python -m pytest tests/test_layout.py
+
+lab: $(LIBRARY) ## Open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+bench: $(LIBRARY) ## Measure the speed ratios side by side and write benchmarks/results.json
+	$(BIN)/python -m benchmarks
+
+lock: $(LIBRARY) ## Resolve requirements.lock again from pyproject.toml and constraints.txt (UPGRADE=1: newest versions)
+	$(BIN)/uv pip compile pyproject.toml --all-extras -c constraints.txt --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-header $(if $(UPGRADE),--upgrade) -o requirements.lock
+
+clean: ## Remove what the miniature book made; keeps .venv and the runs of other presets
+	rm -rf book/_build book/executed miniatures runs/miniature runs/*-records .snakemake \
+	    .pytest_cache .mypy_cache .ruff_cache
+
+# One file for each state of the lock, so that another lock (and nothing else) installs again.
+$(INSTALLED):
+	@python=""; for name in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	    if "$$name" -c '$(IS_OUR_PYTHON)' 2>/dev/null; then python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	    echo "No usable Python 3.11, 3.12 or 3.13 was found (with venv; on Debian: apt install python3-venv)."; \
+	    echo "Name one: make PYTHON=/path/to/python3.12"; exit 1; fi; \
+	if ! .venv/bin/python -c '$(IS_OUR_PYTHON)' 2>/dev/null; then \
+	    echo "Making .venv with $$("$$python" --version)"; "$$python" -m venv --clear .venv; fi
+	@echo "Installing requirements.lock into .venv (some 5 GB and a few minutes the first time)"
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	@rm -f .venv/.lock-* && touch $@
+
+$(LIBRARY): $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@rm -f .venv/.library-* && touch $@

@@ -1,0 +1,172 @@
+"""The run matrix: miniature corpora -> notebooks -> executed copies in the book -> HTML.
+
+Everything that differs between presets stands in presets/<preset>.yaml; a new paper is a new entry there and a
+folder of notebooks. `make book` calls this file; see book/tools/plan.py for how a preset is read.
+"""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "book" / "tools"))
+
+from chapters import EXECUTED, TOC, pages_of_records, pages_of_runs, table_of_contents
+from lifeline import end_with_parent
+from plan import RECORDS, RESULTS, pattern_of, read_preset, recorded_runs
+
+if config.get("lifeline"):
+    end_with_parent()
+
+PRESET = read_preset(Path(f"presets/{config['preset']}.yaml"))
+HAS_DATA = bool(PRESET.corpora) or config.get("data", False)
+DATA = f"miniatures/{PRESET.name}" if PRESET.corpora else f"cache/data/{PRESET.name}"
+STAGES = PRESET.stages if HAS_DATA else ()
+RECORD_PAGES = pages_of_records()
+PAGES = {page.placed: page for page in [*RECORD_PAGES, *(pages_of_runs(PRESET) if HAS_DATA else [])]}
+PROSE = sorted(str(path) for path in Path("book").rglob("*.md") if "_build" not in path.parts)
+BOOK = [*PROSE, "book/_config.yml", "book/references.bib", *map(str, Path("book/_ext").glob("*.py"))]
+BOOK += sorted(str(path) for path in Path("data_cards").glob("*.md"))
+
+
+def earlier(stage, wildcards):
+    """The executed notebooks that a run needs."""
+    return [f"{other.folder(run)}/notebook.ipynb" for other, run in PRESET.needed_by(stage, wildcards.run)]
+
+
+def parameters(stage, wildcards):
+    """What is injected into the notebook of a run."""
+    return json.dumps(stage.parameters_of(wildcards.run, {"data": DATA, "records": f"runs/{PRESET.name}/{stage.paper}"}))
+
+
+def of_page(attribute, wildcards):
+    """An attribute of the page that a rule makes."""
+    return getattr(PAGES[f"{EXECUTED}/{wildcards.page}.ipynb"], attribute)
+
+
+def record_files(page):
+    """The committed records behind a page."""
+    runs = recorded_runs(page.stage.preset, page.stage.paper)
+    folder = RESULTS / page.stage.preset / page.stage.paper
+    return [str(folder / run / file) for run in runs for file in ("record.json", "predictions.parquet")]
+
+
+def record_parameters(page):
+    """As `parameters`, with the committed records in the place of the reader's own runs."""
+    places = {"data": f"cache/data/{page.stage.preset}", "records": str(RESULTS / page.stage.preset / page.stage.paper)}
+    return json.dumps(page.stage.parameters_of(page.run, places))
+
+
+EXECUTE = (
+    "exec env OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} {sys.executable:q} book/tools/run_notebook.py "
+    "{input.notebook:q} {output[0]:q} --parameters {params.parameters:q} --name {params.label:q} --writes {params.writes}"
+)
+
+
+localrules:
+    book,
+    runs,
+    contents,
+    place,
+
+
+rule book:
+    input:
+        "book/_build/html/index.html",
+    default_target: True
+
+
+rule runs:
+    input:
+        [f"{stage.folder(run)}/notebook.ipynb" for stage in STAGES for run in stage.runs],
+
+
+rule miniature:
+    output:
+        touch("miniatures/{preset}/{corpus}.done"),
+    params:
+        options=lambda wildcards: " ".join(
+            f"--{name.replace('_', '-')} {value}" for name, value in PRESET.corpora[wildcards.corpus].items()
+        ),
+        agegender=str(Path(sys.executable).parent / "agegender"),
+    wildcard_constraints:
+        preset=pattern_of([PRESET.name]),
+        corpus=pattern_of(list(PRESET.corpora)),
+    shell:
+        "rm -rf miniatures/{wildcards.preset}/{wildcards.corpus} && "
+        "{params.agegender:q} miniature {wildcards.corpus} miniatures/{wildcards.preset}/{wildcards.corpus} {params.options}"
+
+
+for stage in STAGES:
+
+    rule:
+        name:
+            f"{stage.paper}_{stage.name}"
+        input:
+            notebook=stage.notebook,
+            corpora=[f"{DATA}/{corpus}.done" for corpus in stage.corpora if corpus in PRESET.corpora],
+            earlier=partial(earlier, stage),
+        output:
+            stage.folder("{run}") + "/notebook.ipynb",
+            [f"{stage.folder('{run}')}/{file}" for file in stage.writes],
+        params:
+            parameters=partial(parameters, stage),
+            label=f"{stage.paper} {stage.name} {{run}}" if stage.matrix else f"{stage.paper} {stage.name}",
+            writes=stage.writes,
+        wildcard_constraints:
+            run=pattern_of(list(stage.runs)),
+        threads: stage.threads or workflow.cores
+        shell:
+            EXECUTE
+
+
+for page in RECORD_PAGES:
+
+    rule:
+        name:
+            f"{page.stage.preset}_records_{page.stage.paper}_{page.stage.name}"
+        input:
+            notebook=page.stage.notebook,
+            records=record_files(page),
+        output:
+            page.notebook,
+        params:
+            parameters=record_parameters(page),
+            label=f"{page.stage.paper} {page.stage.name} ({page.mark})",
+            writes=(),
+        shell:
+            EXECUTE
+
+
+rule place:
+    input:
+        notebook=partial(of_page, "notebook"),
+    output:
+        EXECUTED + "/{page}.ipynb",
+    params:
+        mark=partial(of_page, "mark"),
+        banner=partial(of_page, "banner"),
+    wildcard_constraints:
+        page=pattern_of([page.removeprefix(f"{EXECUTED}/").removesuffix(".ipynb") for page in PAGES]),
+    shell:
+        "{sys.executable:q} book/tools/place_notebook.py {input:q} {output:q} {params.mark:q} {params.banner:q}"
+
+
+rule contents:
+    output:
+        TOC,
+    params:
+        text=table_of_contents(list(PAGES.values())),
+    shell:
+        "printf %s {params.text:q} > {output:q}"
+
+
+rule html:
+    input:
+        TOC,
+        list(PAGES),
+        BOOK,
+    output:
+        "book/_build/html/index.html",
+    shell:
+        "exec {sys.executable:q} book/tools/build_html.py"

@@ -1,0 +1,92 @@
+"""Which executed notebooks become pages of the book, and its table of contents."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from plan import PRESETS, RECORDS, RESULTS, Preset, Stage, preset_names, read_preset, recorded_runs
+
+PROSE = ("how-to-read", "data", "responsible-use", "reproduce")
+EXECUTED = "book/executed"
+TOC = f"{EXECUTED}/_toc.yml"
+
+MINIATURE = """\
+:::{{admonition}} Miniature: drawn people, no measurement
+:class: warning
+This page was computed in minutes from drawn people (preset `{preset}`). It shows that every step works and what each
+step does. Its numbers say nothing about real voices or faces and are not comparable with published ones.
+:::"""
+
+OWN_RUN = """\
+:::{{admonition}} Run on this machine
+:class: note
+This page was computed here with preset `{preset}`, from the corpora that the reader of the book provided.
+:::"""
+
+FROM_RECORDS = """\
+:::{{admonition}} Real runs
+:class: note
+This page was computed from the committed records of {recorded} of {planned} runs of preset `{preset}`: one prediction
+for each test example. `make records` writes such records; nothing else enters the numbers below.
+:::"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One executed notebook in the book."""
+
+    stage: Stage
+    run: str
+    mark: str
+    """Added to the title of the page."""
+    banner: str
+    """Stands below the title: what kind of numbers these are."""
+    recorded: bool = False
+
+    @property
+    def _folder(self) -> str:
+        return f"{self.stage.preset}{RECORDS if self.recorded else ''}/{self.stage.paper}"
+
+    @property
+    def notebook(self) -> str:
+        """The executed notebook that the page shows."""
+        return f"runs/{self._folder}/{self.run}/notebook.ipynb"
+
+    @property
+    def placed(self) -> str:
+        """The copy of it below ``book/``."""
+        return f"{EXECUTED}/{self._folder}/{self.run}.ipynb"
+
+
+def pages_of_runs(preset: Preset) -> list[Page]:
+    """Return the pages that the runs of a preset fill: every stage without matrix, and the runs to be shown of others."""
+    banner = (MINIATURE if preset.corpora else OWN_RUN).format(preset=preset.name)
+    return [
+        Page(stage, run, f"{preset.name}: {run}" if stage.matrix else preset.name, banner)
+        for stage in preset.stages
+        for run in (stage.shown if stage.matrix else (stage.name,))
+    ]
+
+
+def pages_of_records(folder: Path = PRESETS, results: Path = RESULTS) -> list[Page]:
+    """Return the pages that are computed from committed records, for every preset that has any."""
+    pages = []
+    for preset in (read_preset(folder / f"{name}.yaml") for name in preset_names(folder)):
+        for stage in (stage for stage in preset.stages if stage.from_records):
+            recorded = len(recorded_runs(preset.name, stage.paper, results))
+            planned = sum(len(each.runs) for each in preset.stages if each.paper == stage.paper and each.matrix)
+            banner = FROM_RECORDS.format(preset=preset.name, recorded=recorded, planned=planned)
+            if recorded:
+                pages.append(Page(stage, stage.name, f"real runs, preset {preset.name}", banner, recorded=True))
+    return pages
+
+
+def table_of_contents(pages: list[Page]) -> str:
+    """Return the text of ``_toc.yml``: the prose, then a part for each paper, real runs before miniatures."""
+    parts = [{"caption": "Before the results", "chapters": [{"file": name} for name in PROSE]}]
+    for paper in dict.fromkeys(page.stage.paper for page in pages):
+        own = sorted((page for page in pages if page.stage.paper == paper), key=lambda page: not page.recorded)
+        files = [page.placed.removeprefix("book/").removesuffix(".ipynb") for page in own]
+        intro = [f"{paper}/intro"] if Path(f"book/{paper}/intro.md").is_file() else []
+        parts.append({"caption": paper, "chapters": [{"file": file} for file in intro + files]})
+    return yaml.safe_dump({"format": "jb-book", "root": "index", "parts": parts}, sort_keys=False)

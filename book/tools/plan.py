@@ -1,0 +1,180 @@
+"""From a preset to the list of notebooks to run: which, with which parameters, after which others.
+
+A preset (``presets/<name>.yaml``) has for each paper its stages, one per notebook. A stage with a ``matrix`` is
+run once for every combination of its values; each combination is a run with a folder of its own.
+`CONTRIBUTING.md` describes every key.
+"""
+
+import difflib
+import itertools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PRESETS = Path("presets")
+RESULTS = Path("book/results")
+RECORDS = "-records"
+"""Ending of the folder in ``runs/`` whose notebooks were computed from committed records."""
+
+Values = dict[str, Any]
+
+
+class PresetError(ValueError):
+    """A preset that cannot be read; the message names the file, the place and what is expected."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One notebook of one paper in one preset."""
+
+    preset: str
+    paper: str
+    name: str
+    corpora: tuple[str, ...]
+    threads: int | None
+    """Threads of each run; ``None`` means all cores, one run at a time."""
+    run: str
+    matrix: dict[str, list[Any]] = field(default_factory=dict)
+    parameters: Values = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    from_records: bool = False
+
+    @property
+    def notebook(self) -> str:
+        """Path of the notebook, relative to the root of the project."""
+        return f"notebooks/{self.paper}/{self.name}.ipynb"
+
+    @property
+    def runs(self) -> dict[str, Values]:
+        """Name of each run -> the values of the matrix that it stands for."""
+        combinations = (dict(zip(self.matrix, row, strict=True)) for row in itertools.product(*self.matrix.values()))
+        return {self.run.format(**values): values for values in combinations}
+
+    def folder(self, run: str, root: str = "runs") -> str:
+        """Return the folder of one run."""
+        return f"{root}/{self.preset}/{self.paper}/{run}"
+
+    def parameters_of(self, run: str, places: dict[str, str]) -> Values:
+        """Return what is injected into the notebook: the matrix values and the parameters with ``{names}`` filled in.
+
+        ``places`` has the paths that a preset may name: ``data``, the folder of corpora, and ``records``, the folder
+        of all runs of the paper. Beside them it may name ``{preset}``, ``{paper}``, ``{run}`` and the matrix values.
+        """
+        values = self.runs[run]
+        known = {**values, **places, "preset": self.preset, "paper": self.paper, "run": run}
+        filled = {
+            key: value.format(**known) if isinstance(value, str) else value for key, value in self.parameters.items()
+        }
+        return {**values, **filled}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One file of ``presets/``."""
+
+    name: str
+    corpora: dict[str, Values]
+    """Miniature corpora to write: name -> arguments of ``agegender miniature``. Empty: the reader brings the data."""
+    stages: tuple[Stage, ...]
+
+    def stage(self, paper: str, name: str) -> Stage:
+        """Return one stage; raise `PresetError` when there is none of that name."""
+        for stage in self.stages:
+            if (stage.paper, stage.name) == (paper, name):
+                return stage
+        raise PresetError(f"presets/{self.name}.yaml: {paper} has no stage {name!r}")
+
+    def needed_by(self, stage: Stage, run: str) -> list[tuple[Stage, str]]:
+        """Return the runs that must have ended before this one.
+
+        Of a stage named in ``after``, these are the runs that agree with ours in every matrix value that both have:
+        fold 2 of the training needs the pretraining of its own model and seed; a stage without matrix needs all.
+        """
+        values = stage.runs[run]
+        needed = []
+        for reference in stage.after:
+            paper, _, name = reference.rpartition("/")
+            earlier = self.stage(paper or stage.paper, name)
+            for other, theirs in earlier.runs.items():
+                if all(values[key] == theirs[key] for key in values.keys() & theirs.keys()):
+                    needed.append((earlier, other))
+        return needed
+
+
+def check_keys(where: str, given: Values, allowed: tuple[str, ...]) -> None:
+    """Raise `PresetError` for a key that is not one of ``allowed``."""
+    for key in given:
+        if key not in allowed:
+            near = difflib.get_close_matches(str(key), allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise PresetError(f"{where}: unknown key {key!r}{hint} Allowed: {', '.join(allowed)}")
+
+
+def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tuple[str, Values]) -> Stage:
+    """Build one stage from its part of a preset."""
+    name, given = stage[0], stage[1] or {}
+    where = f"{where}: {paper[0]}: {name}"
+    keys = ("run", "matrix", "parameters", "after", "writes", "shown", "from_records", "threads")
+    check_keys(where, given, keys)
+    if given.get("matrix") and "run" not in given:
+        raise PresetError(f"{where}: a matrix needs 'run', the pattern of the run names, e.g. 'fold{{fold}}'")
+    threads = given.get("threads", preset.get("threads", "all"))
+    lists = {key: tuple(given.get(key) or ()) for key in ("after", "writes", "shown")}
+    made = Stage(
+        preset=preset["name"], paper=paper[0], name=name, corpora=tuple(paper[1].get("corpora") or ()),
+        threads=None if threads == "all" else int(threads), run=given.get("run", name), matrix=given.get("matrix") or {},
+        parameters=given.get("parameters") or {}, from_records=bool(given.get("from_records")), **lists,
+    )  # fmt: skip
+    check_runs(where, made)
+    return made
+
+
+def check_runs(where: str, stage: Stage) -> None:
+    """Raise `PresetError` when run names collide, or when a shown run is not one of them."""
+    wanted = 1
+    for values in stage.matrix.values():
+        wanted *= len(values)
+    if len(stage.runs) != wanted:
+        raise PresetError(f"{where}: the pattern {stage.run!r} gives {len(stage.runs)} names to {wanted} runs")
+    for run in stage.shown:
+        if run not in stage.runs:
+            raise PresetError(f"{where}: shown run {run!r} is not one of {', '.join(stage.runs)}")
+
+
+def read_preset(path: Path) -> Preset:
+    """Read a preset; raise `PresetError` for an unknown file, key, stage or run."""
+    if not path.is_file():
+        raise PresetError(f"no preset {path.stem!r}: {path.parent} has {', '.join(preset_names(path.parent))}")
+    given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    check_keys(str(path), given, ("threads", "corpora", "papers"))
+    given["name"] = path.stem
+    stages = []
+    for paper in given["papers"].items():
+        check_keys(f"{path}: {paper[0]}", paper[1], ("corpora", "stages"))
+        stages += [read_stage(str(path), given, paper, stage) for stage in paper[1]["stages"].items()]
+    preset = Preset(path.stem, given.get("corpora") or {}, tuple(stages))
+    for stage in stages:
+        for run in stage.runs:
+            preset.needed_by(stage, run)  # raises for a stage that does not exist
+    return preset
+
+
+def preset_names(folder: Path = PRESETS) -> list[str]:
+    """Return the names of all presets."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def recorded_runs(preset: str, paper: str, results: Path = RESULTS) -> list[str]:
+    """Return the names of the committed runs of a paper, those with a record and predictions."""
+    found = (path.parent for path in (results / preset / paper).glob("*/record.json"))
+    return sorted(folder.name for folder in found if (folder / "predictions.parquet").is_file())
+
+
+def pattern_of(names: list[str]) -> str:
+    """Return a regular expression that matches exactly these names."""
+    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"

@@ -1,0 +1,167 @@
+"""Execute one notebook with papermill and keep the result only if it is whole.
+
+    python book/tools/run_notebook.py notebooks/lmtcnn/1_explore.ipynb out/notebook.ipynb --parameters '{"seed": 1}'
+
+The executed copy is written beside its target and moved into place at the end. A notebook that fails stays as
+``<name>.failed.ipynb``, with its traceback, and is never taken for a result.
+"""
+
+import argparse
+import difflib
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from lifeline import end_with_parent
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+ROOT = Path(__file__).resolve().parents[2]
+STAMP = "started.json"
+
+
+class NotebookError(Exception):
+    """The notebook cannot be run as asked, or did not run to its end; the message says why."""
+
+
+class Progress:
+    """A text stream that prints whole lines with the name of the run before each."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._rest = ""
+
+    def write(self, text: str) -> None:
+        """Print the lines that ``text`` completes; of a line rewritten by carriage returns only its last form."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self.say(line.rstrip().rpartition("\r")[2])
+
+    def say(self, line: str) -> None:
+        """Print one line."""
+        if line.strip():
+            print(f"{self.name}: {line}", flush=True)
+
+    def flush(self) -> None:
+        """Do nothing: a line is printed when it is complete."""
+
+
+class VisibleClient(PapermillNotebookClient):
+    """Papermill's client that says which cell it starts."""
+
+    def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
+        """Print ``cell 3/12`` for a code cell, then execute it."""
+        code = [index for index, each in enumerate(self.nb.cells) if each.cell_type == "code"]
+        if cell_index in code:
+            self.stdout_file.say(f"cell {code.index(cell_index) + 1}/{len(code)}")
+        return super().execute_cell(cell, cell_index, *args, **kwargs)
+
+
+class VisibleEngine(NBClientEngine):
+    """Papermill's engine with the client above."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+        """Execute the notebook; ``options`` are those that papermill gives to every engine."""
+        stream = options["stdout_file"]
+        return VisibleClient(nb_man, kernel_name=kernel_name, stdout_file=stream, startup_timeout=180).execute()
+
+
+papermill_engines.register("visible", VisibleEngine)
+
+
+def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
+    """Raise `NotebookError` if the notebook does not declare one of ``parameters`` in its tagged cell.
+
+    Papermill itself only warns, and would run with the defaults.
+    """
+    declared = sorted(papermill.inspect_notebook(str(notebook)))
+    for name in parameters:
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            known = ", ".join(declared) or "none: no cell of it is tagged 'parameters'"
+            raise NotebookError(f"{notebook} has no parameter {name!r}.{hint} It declares: {known}")
+
+
+def prepare_folder(folder: Path, notebook: Path, parameters: dict[str, Any]) -> None:
+    """Empty the run folder if it belongs to other code or parameters; otherwise keep it, so that the run resumes."""
+    code = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
+    stamp = json.dumps({"code": hashlib.sha256("\0".join(code).encode()).hexdigest(), "parameters": parameters})
+    file = folder / STAMP
+    if file.is_file() and file.read_text() != stamp:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(stamp)
+
+
+def check_complete(executed: Path) -> None:
+    """Raise `NotebookError` unless an executed notebook ran to its end without an exception."""
+    notebook = nbformat.read(executed, 4)
+    about = notebook.metadata.get("papermill", {})
+    if not about.get("end_time") or about.get("exception"):
+        raise NotebookError(f"{executed} did not run to its end")
+
+
+def describe(error: PapermillExecutionError) -> str:
+    """Return what failed, where, and the end of the traceback, without terminal colours."""
+    trace = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", "\n".join(error.traceback)).splitlines()
+    return "\n".join([f"cell {error.cell_index + 1} raised {error.ename}: {error.evalue}", *trace[-25:]])
+
+
+def run(notebook: Path, output: Path, parameters: dict[str, Any], name: str, writes: tuple[str, ...] = ()) -> None:
+    """Execute ``notebook`` into ``output``; raise `NotebookError` if it fails or leaves out a file of ``writes``.
+
+    ``writes`` are names of files in the folder of ``output``; ``name`` stands before each line of progress.
+    """
+    check_parameters(notebook, parameters)
+    prepare_folder(output.parent, notebook, parameters)
+    running, failed = output.with_suffix(".running.ipynb"), output.with_suffix(".failed.ipynb")
+    started = time.monotonic()
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(running), parameters=parameters, engine_name="visible",
+            stdout_file=Progress(name), progress_bar=False, cwd=str(ROOT),
+        )  # fmt: skip
+        check_complete(running)
+        missing = [file for file in writes if not (output.parent / file).is_file()]
+        if missing:
+            raise NotebookError(f"{notebook} ended without writing {', '.join(missing)} to {output.parent}")
+    except PapermillExecutionError as error:
+        os.replace(running, failed)
+        raise NotebookError(f"{describe(error)}\nsee {failed}") from None
+    failed.unlink(missing_ok=True)
+    os.replace(running, output)
+    print(f"{name}: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def main() -> int:
+    """Parse the command line, run, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--parameters", type=json.loads, default={}, help="a JSON object")
+    parser.add_argument("--name", default="", help="stands before each line of progress")
+    parser.add_argument("--writes", nargs="*", default=[], help="files that the notebook must leave beside its output")
+    arguments = parser.parse_args()
+    end_with_parent()
+    name = arguments.name or arguments.notebook.stem
+    try:
+        run(arguments.notebook, arguments.output, arguments.parameters, name, tuple(arguments.writes))
+    except NotebookError as error:
+        print(f"{name}: FAILED: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
