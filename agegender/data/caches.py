@@ -1,0 +1,141 @@
+"""Decoded faces on disk: every file is decoded and checked once, then read as one array."""
+
+import hashlib
+import json
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from agegender.data.images import UnreadableImageError, decode_image, resize_as_tensorflow_1
+from agegender.data.manifest import Manifest, TooManyQuarantinedError
+from agegender.files import replaced_atomically, write_text
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """The decoded faces of a manifest.
+
+    ``manifest`` has only the examples that could be decoded (the others are in its quarantine, with the reason).
+    ``images`` is a read-only uint8 array (files, size_px, size_px, 3), and example ``i`` of the manifest is
+    ``images[rows[i]]``.
+    """
+
+    manifest: Manifest
+    images: np.ndarray
+    rows: np.ndarray
+
+
+def cache_images(
+    manifest: Manifest,
+    folder: Path,
+    size_px: int = 256,
+    squash_px: int | None = None,
+    max_unreadable_share: float = 0.05,
+    num_threads: int | None = None,
+) -> ImageCache:
+    """Decode the faces of ``manifest`` into ``folder``, or take them from there when they are there and whole.
+
+    ``squash_px`` resizes the decoded face once more, as TensorFlow 1 does, which is how the published test images are
+    made. The cache is named after the manifest, the sizes and the length and date of every file, so a changed file
+    makes a new one; its checksum is compared whenever it is opened, and a damaged cache is made again. Raises
+    ``TooManyQuarantinedError`` when more than ``max_unreadable_share`` of the files cannot be decoded.
+    """
+    if manifest.root is None:
+        raise ValueError("this manifest was read from labels only: read it again with the folder of its images")
+    name = _cache_name(manifest, size_px, squash_px)
+    array_path, facts_path = Path(folder) / f"{name}.npy", Path(folder) / f"{name}.json"
+    unreadable = _unreadable_if_whole(array_path, facts_path)
+    if unreadable is None:
+        unreadable = _write_cache(manifest, array_path, facts_path, size_px, squash_px, num_threads)
+    _check_share(manifest, unreadable, max_unreadable_share)
+    bad_rows = np.array([int(row) for row in unreadable], dtype=np.int64)
+    readable = np.setdiff1d(np.arange(len(manifest)), bad_rows)
+    return ImageCache(_without(manifest, unreadable, readable), np.load(array_path, mmap_mode="r"), readable)
+
+
+def _cache_name(manifest: Manifest, size_px: int, squash_px: int | None) -> str:
+    digest = hashlib.sha256(f"{manifest.hash()} {size_px} {squash_px}".encode())
+    for path in manifest.examples["path"]:
+        try:
+            status = os.stat(os.path.join(str(manifest.root), path))  # noqa: PTH116, PTH118 - a third of Path's time
+            digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(f"{path} missing\n".encode())
+    return f"{manifest.corpus}-{size_px}-{squash_px or size_px}-{digest.hexdigest()[:16]}"
+
+
+def _unreadable_if_whole(array_path: Path, facts_path: Path) -> dict[str, str] | None:
+    """The unreadable rows of a cache that is whole, ``None`` for one that is missing or damaged."""
+    try:
+        facts = json.loads(facts_path.read_text())
+        if array_path.stat().st_size == facts["num_bytes"] and _checksum(array_path) == facts["crc32"]:
+            return facts["unreadable"]
+    except (OSError, ValueError, KeyError):
+        pass
+    return None
+
+
+def _checksum(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _write_cache(
+    manifest: Manifest, array_path: Path, facts_path: Path, size_px: int, squash_px: int | None, num_threads: int | None
+) -> dict[str, str]:
+    root = Path(str(manifest.root))
+    side = squash_px or size_px
+    unreadable: dict[str, str] = {}
+    with replaced_atomically(array_path) as temporary:
+        shape = (len(manifest), side, side, 3)
+        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+
+        def decode(row: int, path: str) -> str | None:
+            try:
+                image = decode_image(root / path, size_px)
+            except UnreadableImageError as error:
+                return str(error)
+            images[row] = image if squash_px is None else resize_as_tensorflow_1(image, squash_px)
+            return None
+
+        with ThreadPoolExecutor(num_threads or os.cpu_count()) as threads:
+            reasons = threads.map(decode, range(len(manifest)), manifest.examples["path"])
+            for row, reason in enumerate(tqdm(reasons, "decoding faces", len(manifest), mininterval=2, unit="face")):
+                if reason is not None:
+                    unreadable[str(row)] = reason
+        images.flush()
+        del images
+        facts = {"num_bytes": temporary.stat().st_size, "crc32": _checksum(temporary), "unreadable": unreadable}
+    write_text(facts_path, json.dumps(facts))
+    return unreadable
+
+
+def _check_share(manifest: Manifest, unreadable: dict[str, str], max_share: float) -> None:
+    if len(unreadable) > max_share * len(manifest):
+        raise TooManyQuarantinedError(
+            f"{len(unreadable)} of {len(manifest)} files cannot be decoded, more than the {max_share:.0%} allowed. "
+            f"First: {next(iter(unreadable.values()))}. Repair the files, or raise max_unreadable_share."
+        )
+
+
+def _without(manifest: Manifest, unreadable: dict[str, str], readable: np.ndarray) -> Manifest:
+    if not unreadable:
+        return manifest
+    bad = [int(row) for row in unreadable]
+    aside = pd.DataFrame(
+        {"path": manifest.examples["path"].iloc[bad].to_numpy(), "row": bad, "reason": list(unreadable.values())}
+    )
+    return replace(
+        manifest,
+        examples=manifest.examples.iloc[readable].reset_index(drop=True),
+        quarantine=pd.concat([manifest.quarantine, aside], ignore_index=True),
+    )

@@ -1,0 +1,85 @@
+"""Faces as numbers: decoding a file, resizing as TensorFlow 1 does, and per-image standardisation."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+MAX_PIXELS = 64_000_000
+"""A picture of more pixels than this is refused before it is decoded."""
+
+
+class UnreadableImageError(ValueError):
+    """A file that cannot be decoded as a picture; the message names the file and says why."""
+
+
+def decode_image(path: Path, size_px: int) -> np.ndarray:
+    """Decode a picture and resize it to a square: uint8 RGB of shape (``size_px``, ``size_px``, 3).
+
+    The picture is turned as its EXIF data say. A JPEG that is much larger than asked for is decoded at a half,
+    a quarter or an eighth of its size, which the format gives at a fraction of the cost. Raises
+    ``UnreadableImageError`` for a file that is missing, half-written, no picture, or of more than ``MAX_PIXELS``.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UnreadableImageError(f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+            image.draft("RGB", (size_px, size_px))
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            return np.asarray(upright.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, UnreadableImageError):
+            raise
+        raise UnreadableImageError(f"{path}: {_without_path(error)}") from error
+
+
+def _without_path(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not a picture that can be identified"
+    return str(error) or type(error).__name__
+
+
+def resize_as_tensorflow_1(images: np.ndarray, size_px: int) -> np.ndarray:
+    """Resize square uint8 ``images`` (..., height, width, 3) as ``tf.image.resize_images`` of TensorFlow 1 does.
+
+    Bilinear without the half-pixel shift and without antialiasing: pixel ``i`` of the result lies at
+    ``i * old / new`` of the source. The result is rounded to uint8 (..., ``size_px``, ``size_px``, 3).
+    """
+    resized = images.astype(np.float32)
+    for axis in (-3, -2):
+        old = images.shape[axis]
+        position = np.arange(size_px, dtype=np.float32) * (old / size_px)
+        low = np.floor(position).astype(np.int64)
+        high = np.minimum(low + 1, old - 1)
+        weight = (position - low).reshape((-1, 1, 1) if axis == -3 else (-1, 1))
+        resized = np.take(resized, low, axis) * (1 - weight) + np.take(resized, high, axis) * weight
+    return np.rint(resized).astype(np.uint8)
+
+
+def standardise(images: Tensor, contrast: Tensor | None = None) -> Tensor:
+    """Give each picture zero mean and unit standard deviation over all its pixels and channels.
+
+    ``images`` (batch, height, width, 3) uint8 -> float (batch, 3, height, width) in the channels-last layout. As
+    TensorFlow's ``per_image_standardization`` the divisor is ``max(std, 1 / sqrt(num_values))`` for values in [0, 1],
+    with the population standard deviation.
+
+    ``contrast`` (batch,) first moves each channel away from its own mean by that factor (``random_contrast``): all of
+    this is one affine map for each picture and channel, so that the pixels are touched once. A random brightness would
+    cancel exactly, and is therefore not offered.
+    """
+    batch, height, width, channels = images.shape
+    pixels = images.permute(0, 3, 1, 2).to(torch.float32).mul_(1 / 255)  # (batch, 3, height, width), channels last
+    mean = pixels.mean((2, 3))  # (batch, 3)
+    variance = torch.linalg.vector_norm(pixels, dim=(2, 3)).square_().div_(height * width) - mean.square()
+    factor = torch.ones(batch, device=images.device) if contrast is None else contrast.to(images.device)
+    centre = mean.mean(1)  # (batch,): contrast leaves the channels' means as they are
+    total = factor.square() * variance.mean(1) + (mean - centre[:, None]).square().mean(1)
+    divisor = total.clamp_min(0).sqrt().clamp_min(1 / math.sqrt(height * width * channels))
+    scale = (factor / divisor)[:, None].expand(-1, channels)
+    shift = (mean * (1 - factor[:, None]) - centre[:, None]) / divisor[:, None]
+    return pixels.mul_(scale[:, :, None, None]).add_(shift[:, :, None, None])

@@ -1,0 +1,179 @@
+"""Batches as pure functions of a seed and a step, so that a run can stop anywhere and go on as if it had not.
+
+The order of examples, the crops, flips and contrasts depend on (seed, epoch, example) alone: neither on the number of
+workers nor on what was drawn before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from agegender.labels import GENDERS
+
+Batch = dict[str, Tensor]
+
+
+def targets_of(examples: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the labels to learn as arrays: ``age_group`` and ``gender`` (int64 indices).
+
+    Raises ``ValueError`` naming the first example that lacks one of them: select the labelled examples first.
+    """
+    for column in ("age_group", "gender"):
+        unlabelled = examples[column].isna()
+        if unlabelled.any():
+            first = examples.loc[unlabelled, "path"].iloc[0]
+            raise ValueError(f"{unlabelled.sum()} examples have no {column}, first {first!r}: leave them out first")
+    return {
+        "age_group": examples["age_group"].to_numpy(dtype=np.int64),
+        "gender": examples["gender"].map({name: index for index, name in enumerate(GENDERS)}).to_numpy(dtype=np.int64),
+    }
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a training face; each draw is a function of (seed, epoch, example).
+
+    ``crop_px`` side of the random square crop; ``flips`` mirrors half of the faces; ``contrast`` (low, high) is the
+    range of the factor by which a channel is moved away from its mean, ``None`` for none.
+    """
+
+    crop_px: int
+    flips: bool = True
+    contrast: tuple[float, float] | None = (0.2, 1.8)
+
+
+class TrainingFaces(Dataset):
+    """The endless stream of training batches: item ``step`` is the batch of that step.
+
+    Epoch after epoch is shuffled anew and laid end to end, so every batch is full and every example is seen once an
+    epoch. ``rows[i]`` is the row of ``images`` (files, side, side, 3) that shows example ``i`` of ``targets``.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        rows: np.ndarray,
+        targets: dict[str, np.ndarray],
+        batch_size: int,
+        seed: int,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        if len(rows) == 0:
+            raise ValueError("no training examples: the training part of the split is empty")
+        if augmentation is not None and augmentation.crop_px > images.shape[1]:
+            raise ValueError(f"a crop of {augmentation.crop_px} px does not fit into faces of {images.shape[1]} px")
+        self.images, self.rows, self.targets = images, rows, targets
+        self.batch_size, self.seed, self.augmentation = batch_size, seed, augmentation
+        self._epoch_draws: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return ``images`` (batch, side, side, 3) uint8, ``contrast`` (batch,) and the targets (batch,)."""
+        epochs, examples = self.examples_of(step)
+        side = self.augmentation.crop_px if self.augmentation else self.images.shape[1]
+        faces = np.empty((self.batch_size, side, side, 3), dtype=np.uint8)
+        contrast = np.ones(self.batch_size, dtype=np.float32)
+        for place, (epoch, example) in enumerate(zip(epochs, examples, strict=True)):
+            contrast[place] = self._place(faces[place], epoch, example)
+        targets = {name: torch.from_numpy(values[examples]) for name, values in self.targets.items()}
+        return {"images": torch.from_numpy(faces), "contrast": torch.from_numpy(contrast), **targets}
+
+    def examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the epochs and the examples, each (batch,), that make up a step."""
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs = positions // len(self.rows)
+        examples = [self._draws(epoch)[0][at] for epoch, at in zip(epochs, positions % len(self.rows), strict=True)]
+        return epochs, np.array(examples)
+
+    def _draws(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The order of the examples in an epoch, and four uniform draws for each example."""
+        if epoch not in self._epoch_draws:
+            rng = np.random.default_rng((self.seed, int(epoch)))
+            draws = rng.permutation(len(self.rows)), rng.random((len(self.rows), 4), dtype=np.float32)
+            self._epoch_draws = {**{e: d for e, d in self._epoch_draws.items() if e == epoch - 1}, epoch: draws}
+        return self._epoch_draws[epoch]
+
+    def _place(self, face: np.ndarray, epoch: int, example: int) -> float:
+        """Write the augmented example into ``face`` and return its contrast factor."""
+        source = self.images[self.rows[example]]
+        if self.augmentation is None:
+            face[:] = source
+            return 1.0
+        top, left, flip, contrast = self._draws(epoch)[1][example]
+        side = face.shape[0]
+        room = source.shape[0] - side + 1
+        y, x = int(top * room), int(left * room)
+        crop = source[y : y + side, x : x + side]
+        face[:] = crop[:, ::-1] if self.augmentation.flips and flip < 0.5 else crop
+        if self.augmentation.contrast is None:
+            return 1.0
+        low, high = self.augmentation.contrast
+        return low + (high - low) * contrast
+
+
+class EvaluationFaces(Dataset):
+    """The examples in their order, in batches of ``batch_size``; the last batch may be shorter. Nothing is random.
+
+    ``crop_px`` cuts the centre; without it the face is taken whole.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        rows: np.ndarray,
+        targets: dict[str, np.ndarray],
+        batch_size: int,
+        crop_px: int | None = None,
+    ) -> None:
+        if len(rows) == 0:
+            raise ValueError("no examples to evaluate: this part of the split is empty")
+        self.images, self.rows, self.targets = images, rows, targets
+        self.batch_size = batch_size
+        margin = 0 if crop_px is None else (images.shape[1] - crop_px) // 2
+        self._inside = slice(margin, images.shape[1] if crop_px is None else margin + crop_px)
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return ``images`` (batch, side, side, 3) uint8 and the targets (batch,) of batch ``step``."""
+        if not 0 <= step < len(self):
+            raise IndexError(step)
+        part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        faces = self.images[self.rows[part]][:, self._inside, self._inside]
+        targets = {name: torch.from_numpy(values[part]) for name, values in self.targets.items()}
+        return {"images": torch.from_numpy(np.ascontiguousarray(faces)), **targets}
+
+
+class Steps(Sampler[int]):
+    """The steps ``start`` to ``stop`` - 1, with the length of the whole run, as a resumed trainer counts it."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop
+
+
+def training_loader(faces: Dataset, start: int, stop: int, num_workers: int = 0) -> DataLoader:
+    """Load the batches of steps ``start`` to ``stop`` - 1; the number of workers does not change them."""
+    return DataLoader(
+        faces, batch_size=None, sampler=Steps(start, stop), num_workers=num_workers, **_extras(num_workers)
+    )
+
+
+def evaluation_loader(faces: Dataset, num_workers: int = 0) -> DataLoader:
+    """Load the batches of an evaluation in order."""
+    return DataLoader(faces, batch_size=None, shuffle=False, num_workers=num_workers, **_extras(num_workers))
+
+
+def _extras(num_workers: int) -> dict:
+    extras: dict = {"pin_memory": torch.cuda.is_available()}
+    return extras | {"persistent_workers": True, "prefetch_factor": 4} if num_workers else extras

@@ -1,0 +1,142 @@
+"""Which examples train a model, which select it and which judge it; and the audit that finds who is in two parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the examples of each part, each in the order in which it is read; no row is in two parts."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name, other in combinations(("train", "validation", "test"), 2):
+            shared = np.intersect1d(getattr(self, name), getattr(self, other))
+            if len(shared):
+                raise ValueError(f"{len(shared)} rows are in both {name} and {other}, first {shared[:5].tolist()}")
+
+    def parts(self, examples: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """Return the examples of each part by its name, for ``audit`` and for counting."""
+        return {name: examples.iloc[getattr(self, name)] for name in ("train", "validation", "test")}
+
+
+def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Return the fold (0 to ``num_folds`` - 1) of each example, all examples of a subject in one fold.
+
+    Folds are balanced by age group and gender as far as whole subjects allow. They depend on the set of examples and
+    on ``seed``, not on the order of the rows. Raises ``ValueError`` when there are fewer subjects than folds.
+    """
+    num_subjects = examples["subject"].nunique()
+    if not 2 <= num_folds <= num_subjects:
+        raise ValueError(f"num_folds must lie in 2..{num_subjects} (the number of subjects), got {num_folds}")
+    order = np.argsort(examples["path"].to_numpy(), kind="stable")
+    ordered = examples.iloc[order]
+    folds = np.empty(len(examples), dtype=np.int64)
+    kfold = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(kfold.split(ordered, _stratum(ordered), ordered["subject"])):
+        folds[order[held_out]] = fold
+    return folds
+
+
+def published_folds(examples: pd.DataFrame) -> np.ndarray:
+    """Return the fold that the corpus publishes for each example.
+
+    Raises ``ValueError`` when an example has none, or when a subject stands in two folds.
+    """
+    published = examples["published_split"]
+    if published.isna().any():
+        first = examples.loc[published.isna(), "path"].iloc[0]
+        raise ValueError(f"{published.isna().sum()} examples have no published fold, first {first!r}")
+    if not published.str.fullmatch(r"\d+").all():
+        raise ValueError(f"published folds must be numbers, got {sorted(published.unique())[:5]}")
+    folds = published.astype("int64")
+    per_subject = folds.groupby(examples["subject"]).nunique()
+    straddling = sorted(per_subject.index[per_subject > 1])
+    if straddling:
+        raise ValueError(f"{len(straddling)} subjects are in more than one published fold: {straddling[:5]}")
+    return folds.to_numpy()
+
+
+def folds_of(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Return the published folds where the corpus has them, subject-disjoint folds drawn with ``seed`` where not."""
+    if examples["published_split"].notna().any():
+        return published_folds(examples)
+    return subject_folds(examples, num_folds, seed)
+
+
+def split_by_subject(
+    examples: pd.DataFrame, folds: np.ndarray, test_fold: int, seed: int, validation_share: float = 0.1
+) -> Split:
+    """Test on one fold, and take the validation subjects out of the others: no subject is in two parts.
+
+    The validation part holds about ``validation_share`` of the remaining examples. Raises ``ValueError`` for a fold
+    that does not exist or is empty.
+    """
+    test, pool = _test_and_pool(folds, test_fold)
+    pool_folds = subject_folds(examples.iloc[pool], num_folds=round(1 / validation_share), seed=seed)
+    return Split(train=pool[pool_folds != 0], validation=pool[pool_folds == 0], test=test)
+
+
+def split_as_published(folds: np.ndarray, test_fold: int, seed: int, is_off_by_one: bool = True) -> Split:
+    """Split as the Levi-Hassner list builder does: validation images are drawn at random from the training subjects.
+
+    The pool (all folds but one) is shuffled; its first ``n // 10`` images validate, and training starts at image
+    ``n // 10 + 1``, so that one image is in neither list (``is_off_by_one=False`` puts it back into training). The
+    original shuffles without a seed; here ``seed`` makes it repeatable. Test images are shuffled too.
+    """
+    test, pool = _test_and_pool(folds, test_fold)
+    rng = np.random.default_rng(seed)
+    pool, test = rng.permutation(pool), rng.permutation(test)
+    num_validation = len(pool) // 10
+    first_train = num_validation + (1 if is_off_by_one else 0)
+    return Split(train=pool[first_train:], validation=pool[:num_validation], test=test)
+
+
+def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) -> pd.DataFrame:
+    """Count what two parts share: for each pair of parts and each key, how many values and how much of either part.
+
+    ``keys`` are columns such as ``subject``, ``user`` or ``photo``. Columns of the result: ``part_a``, ``part_b``,
+    ``key``, ``num_shared`` (values in both), ``share_of_a`` and ``share_of_b`` (share of the part's examples whose
+    value is in the other part too). Raises ``ValueError`` for a key that is not a column.
+    """
+    rows = []
+    for (name_a, a), (name_b, b) in combinations(parts.items(), 2):
+        for key in keys:
+            if key not in a or key not in b:
+                raise ValueError(f"cannot audit by {key!r}: the examples have {', '.join(map(str, a.columns))}")
+            shared = set(a[key].dropna()) & set(b[key].dropna())
+            rows.append(
+                {
+                    "part_a": name_a,
+                    "part_b": name_b,
+                    "key": key,
+                    "num_shared": len(shared),
+                    "share_of_a": float(a[key].isin(shared).mean()) if len(a) else 0.0,
+                    "share_of_b": float(b[key].isin(shared).mean()) if len(b) else 0.0,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.ndarray]:
+    test = np.flatnonzero(folds == test_fold)
+    if len(test) == 0:
+        raise ValueError(f"fold {test_fold} has no examples: the folds are {np.unique(folds).tolist()}")
+    pool = np.flatnonzero(folds != test_fold)
+    if len(pool) == 0:
+        raise ValueError(f"all examples are in fold {test_fold}: nothing is left to train on")
+    return test, pool
+
+
+def _stratum(examples: pd.DataFrame) -> pd.Series:
+    """Age group (or decade, where the corpus has years) and gender, as one label to balance the folds by."""
+    age = examples["age_group"].astype("str") if examples["age_group"].notna().any() else examples["age"] // 10
+    return age.astype("str") + "/" + examples["gender"].astype("str").fillna("unknown")

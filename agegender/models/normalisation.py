@@ -1,0 +1,71 @@
+"""The two normalisations of the early convolutional nets: across channels, and by batch with a shift only."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class LocalResponseNorm(nn.Module):
+    """Divide each value by a power of the energy of its neighbouring channels.
+
+    ``y_c = x_c * (bias + alpha * sum_{|j - c| <= radius} x_j^2) ** -beta``, with ``alpha`` not divided by the size of
+    the window (TensorFlow's convention; Caffe and ``torch.nn.LocalResponseNorm`` divide it by ``2 * radius + 1``).
+    The sum over neighbours is a 1x1 convolution with a banded matrix, which is several times faster on CPU than
+    pooling over the channel axis and stays in the channels-last layout.
+
+    Reference: Krizhevsky, Sutskever and Hinton (2012), section 3.3.
+    """
+
+    def __init__(self, num_channels: int, radius: int, alpha: float, beta: float = 0.75, bias: float = 1.0) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.bias = alpha, beta, bias
+        channel = torch.arange(num_channels)
+        band = (channel[:, None] - channel[None, :]).abs() <= radius
+        self.register_buffer("band", band.float()[:, :, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (batch, channels, height, width); the shape stays."""
+        energy = functional.conv2d(x.square(), self.band.to(x.dtype)).float()  # in float: 1 + small is lost in bf16
+        denominator = energy.mul_(self.alpha).add_(self.bias)
+        if self.beta == 0.75:
+            scale = denominator.rsqrt() * denominator.sqrt().rsqrt()  # two square roots are cheaper than a power
+        else:
+            scale = denominator.pow(-self.beta)
+        return x * scale.to(x.dtype)
+
+
+class ShiftBatchNorm(nn.Module):
+    """Batch normalisation with a learned shift and no learned scale, as TensorFlow's slim has it by default.
+
+    With ``uses_batch_statistics_at_test`` the statistics of the current batch are used at test time too, so that a
+    prediction depends on the other examples of its batch: this is what the published LMTCNN code does. Otherwise the
+    moving averages are used. ``momentum`` is the weight of the newest batch in these (slim: 0.001).
+
+    Reference: Ioffe and Szegedy (2015), algorithm 1, with gamma fixed at 1.
+    """
+
+    def __init__(
+        self, num_channels: int, uses_batch_statistics_at_test: bool, momentum: float = 0.1, eps: float = 1e-3
+    ) -> None:
+        super().__init__()
+        self.uses_batch_statistics_at_test = uses_batch_statistics_at_test
+        self.momentum, self.eps = momentum, eps
+        self.shift = nn.Parameter(torch.zeros(num_channels))
+        self.register_buffer("scale", torch.ones(num_channels), persistent=False)
+        self.register_buffer("running_mean", torch.zeros(num_channels))
+        self.register_buffer("running_var", torch.ones(num_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (batch, channels, height, width); the shape stays."""
+        from_batch = self.training or self.uses_batch_statistics_at_test
+        updates = self.training or not from_batch
+        return functional.batch_norm(
+            x,
+            self.running_mean if updates else None,
+            self.running_var if updates else None,
+            self.scale,
+            self.shift,
+            training=from_batch,
+            momentum=self.momentum,
+            eps=self.eps,
+        )

@@ -1,0 +1,49 @@
+"""Weights as safetensors, with what is needed to build the model again; and the step of a training checkpoint."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from agegender.files import replaced_atomically
+
+
+def save_weights(model: nn.Module, path: Path, facts: dict | None = None) -> None:
+    """Write the weights and buffers of ``model``; ``facts`` (JSON) travel in the file's header."""
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    with replaced_atomically(path) as temporary:
+        save_file(weights, temporary, {"agegender": json.dumps(facts or {})})
+
+
+def load_weights(model: nn.Module, path: Path) -> dict:
+    """Load weights that ``save_weights`` wrote into ``model`` and return their facts.
+
+    Raises ``ValueError`` listing, sorted, the weights that only one side has or whose shapes differ.
+    """
+    weights, own = load_file(path), model.state_dict()
+    problems = [f"{name} is missing in the file" for name in sorted(own.keys() - weights.keys())]
+    problems += [f"{name} is not in the model" for name in sorted(weights.keys() - own.keys())]
+    problems += [
+        f"{name} is {tuple(weights[name].shape)} in the file and {tuple(own[name].shape)} in the model"
+        for name in sorted(own.keys() & weights.keys())
+        if weights[name].shape != own[name].shape
+    ]
+    if problems:
+        raise ValueError(f"{path} does not fit the model: " + "; ".join(problems))
+    model.load_state_dict(weights)
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("agegender", "{}"))
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the optimiser step at which a training checkpoint was written.
+
+    Raises ``ValueError`` for a file that is damaged: a run starts anew when it is deleted.
+    """
+    try:
+        return int(torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["global_step"])
+    except Exception as error:
+        raise ValueError(f"{checkpoint} is damaged ({error}): delete it to start this run anew") from error

@@ -1,0 +1,281 @@
+"""Fitting a multi-task model: one Lightning module for every paper.
+
+A run is one long epoch of ``num_steps`` steps. The batch of a step, its augmentation and its dropout are functions of
+(seed, step), so a run that was killed and started again ends bit-equal to one that was not, with any number of workers.
+"""
+
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from agegender.data.loading import Batch, evaluation_loader, training_loader
+from agegender.models.multitask import MultiTaskModel
+from agegender.files import replaced_atomically
+from agegender.training.checkpoints import load_weights, save_weights, step_of
+
+WEIGHTS = "weights.safetensors"
+CHECKPOINT = "last.ckpt"
+
+Prepare = Callable[[Batch], Tensor]
+"""From a batch to the input of the model, on the device of the batch."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is fitted. Durations are in optimiser steps.
+
+    The learning rate is ``learning_rate * 0.1 ** (step // decay_every)``. ``weight_decay`` acts on the kernels of the
+    encoder, not on biases, shifts or heads. ``clip_norm`` bounds the global norm of the gradient. Every
+    ``validate_every`` steps the validation part is scored and a checkpoint is written. ``selects_best`` keeps the
+    weights of the best validation score (mean accuracy of the tasks), otherwise those of the last step; ``patience``
+    stops after that many validations without a better score.
+    """
+
+    num_steps: int
+    validate_every: int
+    batch_size: int = 32
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    decay_every: int = 10_000
+    weight_decay: float = 5e-6
+    clip_norm: float = 4.0
+    selects_best: bool = True
+    patience: int | None = None
+    precision: str = "bf16-mixed"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "validate_every", "batch_size", "decay_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What ``fit`` returns: the model with the selected weights is changed in place.
+
+    ``history`` has one dictionary for each validation (step, losses, scores); ``seconds`` is wall time, including that
+    before an interruption; ``peak_memory_mb`` is that of the device (CUDA) or of the process.
+    """
+
+    history: list[dict[str, float]]
+    seconds: float
+    selected_step: int
+    device: str
+    peak_memory_mb: float
+
+
+class MultiTaskTraining(lightning.LightningModule):
+    """The steps of training and validation, the optimiser, and all state that a resumed run needs."""
+
+    def __init__(self, model: MultiTaskModel, prepare: Prepare, config: TrainingConfig, folder: Path) -> None:
+        super().__init__()
+        self.model, self.prepare, self.config, self.folder = model, prepare, config, folder
+        self.history: list[dict[str, float]] = []
+        self.best_score, self.selected_step, self.num_since_best = -math.inf, 0, 0
+        self.seconds_before, self.started = 0.0, time.monotonic()
+        self._training_sums: dict[str, Tensor] = {}
+        self._validation_sums: dict[str, Tensor] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far, in seconds."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set the generator of dropout from (seed, step)."""
+        torch.manual_seed(int(np.random.SeedSequence((self.config.seed, self.global_step)).generate_state(1)[0]))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the sum of the tasks' losses."""
+        losses = self.model.losses(self.model(self.prepare(batch)), batch)
+        _add(self._training_sums, {f"train_loss_{task}": loss.detach().float() for task, loss in losses.items()}, 1)
+        return torch.stack(list(losses.values())).sum()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add the losses and the correct predictions of a batch to the sums of the validation part."""
+        logits = self.model(self.prepare(batch))
+        count = len(next(iter(logits.values())))
+        losses = self.model.losses(logits, batch)
+        sums = {f"validation_loss_{task}": loss.float() * count for task, loss in losses.items()}
+        for task, head in self.model.heads.items():
+            sums[f"validation_accuracy_{task}"] = head.num_correct(logits[task], batch[head.target]).float()
+        _add(self._validation_sums, sums, count)
+
+    def on_validation_epoch_end(self) -> None:
+        """Write a line of history, keep the weights if they are to be kept, and decide whether to go on."""
+        scores = _means(self._validation_sums) | _means(self._training_sums)
+        score = float(np.mean([value for name, value in scores.items() if name.startswith("validation_accuracy")]))
+        learning_rate = self.optimizers().param_groups[0]["lr"]
+        line = {"step": self.global_step, "learning_rate": learning_rate, "validation_score": score, **scores}
+        if not all(math.isfinite(value) for value in line.values()):
+            raise FloatingPointError(f"training diverged: {line}. Lower the learning rate ({learning_rate}).")
+        self.history.append(line)
+        self.log_dict({name: value for name, value in line.items() if name != "step"})
+        self._training_sums, self._validation_sums = {}, {}
+        self._keep_weights(score)
+        print(_progress(line, self.config.num_steps, self.seconds), flush=True)  # noqa: T201 - this is the progress
+
+    def _keep_weights(self, score: float) -> None:
+        is_better = score > self.best_score
+        self.num_since_best = 0 if is_better else self.num_since_best + 1
+        self.best_score = max(score, self.best_score)
+        if is_better or not self.config.selects_best:
+            self.selected_step = self.global_step
+            save_weights(self.model, self.folder / WEIGHTS)
+        if self.config.patience is not None and self.num_since_best >= self.config.patience:
+            self.trainer.should_stop = True
+
+    def configure_optimizers(self) -> dict:
+        """SGD with momentum, the staircase learning rate, and weight decay on the encoder's kernels."""
+        config = self.config
+        kernels = [p for p in self.model.encoder.parameters() if p.requires_grad and p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.requires_grad and all(p is not kernel for kernel in kernels)]
+        groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        optimizer = torch.optim.SGD(groups, config.learning_rate, config.momentum)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.1 ** (step // config.decay_every))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_validation_end(self) -> None:
+        """Write the checkpoint from which a killed run goes on; it takes the place of the one before."""
+        with replaced_atomically(self.folder / CHECKPOINT) as temporary:
+            self.trainer.save_checkpoint(temporary)
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Put what Lightning does not know into the checkpoint."""
+        checkpoint["agegender"] = {
+            "history": self.history,
+            "best_score": self.best_score,
+            "selected_step": self.selected_step,
+            "num_since_best": self.num_since_best,
+            "seconds": self.seconds,
+            "training_sums": self._training_sums,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Take it out again."""
+        state = checkpoint["agegender"]
+        self.history, self.best_score = state["history"], state["best_score"]
+        self.selected_step, self.num_since_best = state["selected_step"], state["num_since_best"]
+        self.seconds_before, self._training_sums = state["seconds"], state["training_sums"]
+
+
+def fit(
+    model: MultiTaskModel,
+    prepare: Prepare,
+    training: Dataset,
+    validation: Dataset,
+    config: TrainingConfig,
+    folder: Path,
+    num_workers: int = 0,
+    accelerator: str = "auto",
+) -> FitResult:
+    """Fit ``model`` to the batches of ``training`` (item = step) and leave the selected weights in it.
+
+    ``folder`` receives ``weights.safetensors``, ``last.ckpt`` and TensorBoard events. When it holds a checkpoint of
+    this run, training goes on from there. Raises ``FloatingPointError`` when a loss is no longer finite.
+    """
+    folder = Path(folder)
+    module = MultiTaskTraining(model.to(memory_format=torch.channels_last), prepare, config, folder)
+    checkpoint = folder / CHECKPOINT
+    start = step_of(checkpoint) if checkpoint.exists() else 0
+    is_watched = sys.stderr.isatty()
+    trainer = lightning.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=config.precision,
+        max_steps=config.num_steps,
+        max_epochs=-1,
+        val_check_interval=config.validate_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        gradient_clip_val=config.clip_norm,
+        callbacks=[TQDMProgressBar()] if is_watched else [],
+        enable_checkpointing=False,
+        enable_progress_bar=is_watched,
+        enable_model_summary=False,
+        logger=TensorBoardLogger(folder, name="", version="events"),
+        log_every_n_steps=config.validate_every,
+        default_root_dir=folder,
+    )
+    if start:
+        print(f"going on at step {start} of {config.num_steps}", flush=True)  # noqa: T201
+    trainer.fit(
+        module,
+        training_loader(training, start, config.num_steps, num_workers),
+        evaluation_loader(validation),
+        ckpt_path=checkpoint if start else None,
+        weights_only=True,
+    )
+    load_weights(model, folder / WEIGHTS)
+    device = trainer.strategy.root_device
+    return FitResult(
+        module.history, module.seconds, module.selected_step, _device_name(device), _peak_memory_mb(device)
+    )
+
+
+@torch.no_grad()
+def predict(
+    model: MultiTaskModel, prepare: Prepare, faces: Dataset, device: str | torch.device = "cpu", num_workers: int = 0
+) -> dict[str, np.ndarray]:
+    """Return what the heads decode for every example, in order: arrays of length ``examples``, in float32.
+
+    Batch by batch as ``faces`` gives them, in evaluation mode and full precision.
+    """
+    model = model.to(device).eval()
+    batches = [
+        model.decode(model(prepare({name: value.to(device, non_blocking=True) for name, value in batch.items()})))
+        for batch in evaluation_loader(faces, num_workers)
+    ]
+    return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
+
+
+def _add(sums: dict[str, Tensor], values: dict[str, Tensor], count: int) -> None:
+    for name, value in values.items():
+        sums[name] = sums.get(name, torch.zeros_like(value)) + value
+    prefix = next(iter(values)).split("_")[0]
+    key = f"{prefix}_count"
+    sums[key] = sums.get(key, torch.zeros(())) + count
+
+
+def _means(sums: dict[str, Tensor]) -> dict[str, float]:
+    counts = {name.split("_")[0]: float(value) for name, value in sums.items() if name.endswith("_count")}
+    return {n: float(value) / counts[n.split("_")[0]] for n, value in sums.items() if not n.endswith("_count")}
+
+
+def _progress(line: dict[str, float], num_steps: int, seconds: float) -> str:
+    step = int(line["step"])
+    left = seconds / max(step, 1) * (num_steps - step)
+    values = [f"{n.removeprefix('validation_accuracy_')} {v:.1%}" for n, v in line.items() if "_accuracy_" in n]
+    train = sum(value for name, value in line.items() if name.startswith("train_loss_"))
+    valid = sum(value for name, value in line.items() if name.startswith("validation_loss_"))
+    return (
+        f"step {step:>6}/{num_steps}  loss {train:.3f}  validation loss {valid:.3f}  {'  '.join(values)}  "
+        f"{seconds:.0f} s, about {left:.0f} s left"
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,71 @@
+"""A run of a few seconds in a process of its own, which can kill itself at a given step.
+
+Usage: python small_run.py FOLDER NUM_WORKERS KILL_AFTER_STEPS (0: never)
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from agegender.data.images import standardise
+from agegender.data.loading import Augmentation, EvaluationFaces, TrainingFaces
+from agegender.labels import ADIENCE_8
+from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.multitask import MultiTaskModel
+from agegender.models.normalisation import ShiftBatchNorm
+from agegender.training.fit import TrainingConfig, fit
+
+
+class SmallEncoder(nn.Module):
+    """Convolution, batch statistics and dropout: everything whose state a resumed run could lose."""
+
+    out_features = 8
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+        self.norm = ShiftBatchNorm(8, uses_batch_statistics_at_test=False)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, images):
+        return self.dropout(self.norm(torch.relu(self.conv(images)))).mean((2, 3))
+
+
+def small_model():
+    torch.manual_seed(0)
+    return MultiTaskModel(SmallEncoder(), {"age": AgeGroupHead(8, ADIENCE_8), "gender": GenderHead(8)})
+
+
+def small_faces(batch_size=4, num_examples=21):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (num_examples, 20, 20, 3), dtype=np.uint8)
+    targets = {"age_group": np.arange(num_examples) % 8, "gender": np.arange(num_examples) % 2}
+    rows = np.arange(num_examples)
+    training = TrainingFaces(images, rows, targets, batch_size, seed=3, augmentation=Augmentation(16))
+    return training, EvaluationFaces(images, rows, targets, batch_size=8, crop_px=16)
+
+
+def run(folder, num_workers, kill_after, stop=None, **changes):
+    trained = 0
+
+    def prepare(batch):
+        nonlocal trained
+        if "contrast" in batch:
+            trained += 1
+            if trained == kill_after and stop is not None:
+                raise stop
+            if trained == kill_after:
+                os._exit(9)
+        return standardise(batch["images"], batch.get("contrast"))
+
+    config = TrainingConfig(**({"num_steps": 20, "validate_every": 5, "batch_size": 4, "seed": 3} | changes))
+    training, validation = small_faces()
+    return fit(small_model(), prepare, training, validation, config, folder, num_workers, "cpu")
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,80 @@
+"""A run that was killed and started again ends bit-equal to one that was not."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.small_run import run
+
+SCRIPT = Path(__file__).parent / "small_run.py"
+
+
+def start(folder, num_workers=0, kill_after=0):
+    arguments = [str(folder), str(num_workers), str(kill_after)]
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    assert start(folder).returncode == 0
+    return folder
+
+
+def final_state(folder):
+    state = torch.load(folder / "last.ckpt", weights_only=True)
+    return (
+        load_file(folder / "weights.safetensors"),
+        state["optimizer_states"][0]["state"],
+        state["agegender"]["history"],
+    )
+
+
+def assert_same_end(folder, expected_folder):
+    weights, momentum, history = final_state(folder)
+    expected_weights, expected_momentum, expected_history = final_state(expected_folder)
+    assert weights.keys() == expected_weights.keys()
+    for name, value in expected_weights.items():
+        assert torch.equal(weights[name], value), name
+    for parameter, state in expected_momentum.items():
+        assert torch.equal(momentum[parameter]["momentum_buffer"], state["momentum_buffer"]), parameter
+    assert history == expected_history
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_killed_and_resumed_run_ends_bit_equal(uninterrupted, tmp_path, num_workers):
+    killed = start(tmp_path, num_workers, kill_after=13)  # mid-epoch, three steps after a checkpoint
+    assert killed.returncode == 9, killed.stderr
+    resumed = start(tmp_path, num_workers)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on at step 10 of 20" in resumed.stdout
+    assert_same_end(tmp_path, uninterrupted)
+
+
+class StoppedError(BaseException):
+    """Stands for a signal: nothing catches it."""
+
+
+@pytest.mark.parametrize("stop_after", [3, 6, 10, 11, 20])
+def test_a_run_stopped_anywhere_ends_bit_equal(uninterrupted, tmp_path, stop_after):
+    with pytest.raises(StoppedError):
+        run(tmp_path, 0, stop_after, stop=StoppedError)
+    run(tmp_path, 0, 0)
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_a_finished_run_is_not_trained_again(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    run(tmp_path, 0, kill_after=1)  # would end the process at the first training step
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_a_damaged_checkpoint_is_named_and_not_passed_over(tmp_path):
+    (tmp_path / "last.ckpt").write_bytes(b"half a file")
+    with pytest.raises(ValueError, match=r"last\.ckpt is damaged .* delete it to start this run anew"):
+        run(tmp_path, 0, 0)
