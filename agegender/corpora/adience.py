@@ -51,8 +51,8 @@ def read(
     """Read the Adience tree below ``root``: ``fold_0_data.txt`` to ``fold_4_data.txt`` and ``aligned/<user>/*.jpg``.
 
     ``subset`` says which rows are wanted: those with one of the eight groups (``age``), with a gender (``gender``),
-    with both (``joint``) or ``all``. With ``labels_only`` no picture needs to be there. ``repair_25_23`` reads the label
-    ``(25, 23)`` as ``(25, 32)``.
+    with both (``joint``) or ``all``. With ``labels_only`` no picture needs to be there. ``repair_25_23`` reads the
+    label ``(25, 23)`` as ``(25, 32)``.
 
     ``subject`` is ``user/face_id`` and ``published_split`` the fold, ``"0"`` to ``"4"``. ``age`` (years) is known
     only for the labels in `EXACT_AGES`; these rows have no ``age_group``, as in the published protocols. Extra columns:

@@ -32,7 +32,8 @@ def read_fairface(root: Path, cache: Path | None = None, max_quarantined_share: 
 
     ``root`` holds the folder ``face-fairface`` or the archive ``face-fairface.tar.gz``; an archive is unpacked once
     into ``cache``, where the hashes of the pictures are kept too. The extra column ``race_label`` is what
-    annotators wrote, for breakdowns of errors only. Rows with an unknown label, a missing or an unreadable picture are quarantined.
+    annotators wrote, for breakdowns of errors only. Quarantined are rows with an unknown label, and rows whose picture
+    is missing or unreadable.
 
     Source: Karkkainen and Joo (2021), FairFace, WACV. Raises ``FileNotFoundError`` when there is no pack,
     ``ValueError`` for a broken table or archive, ``TooManyQuarantinedError`` as ``build_manifest`` does.

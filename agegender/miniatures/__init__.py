@@ -1,0 +1,1 @@
+"""Drawn people, written to disk in each corpus's own format."""
