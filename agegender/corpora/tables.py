@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-LINE = "line"
+LINE = "_line"
 """The column that holds the line number of a row in its file; the header is line 1."""
 
 
@@ -17,7 +17,7 @@ class _Tabs(csv.excel_tab):
 def read_table(
     path: Path, columns: Sequence[str], delimiter: str = ",", *, other_columns: bool = False
 ) -> pd.DataFrame:
-    """Read a text table whose header must have ``columns``, all values as text, and add the column ``line``.
+    """Read a text table whose header must have ``columns``, all values as text, and add the column `LINE`.
 
     Without ``other_columns`` the header must be exactly ``columns``. A byte order mark, Windows line ends, empty
     lines and empty fields after the last column are accepted. In tab-separated files quotes are ordinary characters.
@@ -38,7 +38,7 @@ def read_table(
     if not lines:
         raise ValueError(f"{path} is empty: expected a header with {', '.join(columns)}")
     header = _checked_header(path, lines[0][1], columns, other_columns)
-    rows = [_checked_row(path, line, fields, header) for line, fields in lines[1:]]
+    rows = [_checked_row(path, line, fields, header, delimiter) for line, fields in lines[1:]]
     if not rows:
         raise ValueError(f"{path} has a header and no rows")
     table = pd.DataFrame(rows, columns=header, dtype="str")
@@ -55,10 +55,11 @@ def _checked_header(path: Path, fields: list[str], columns: Sequence[str], other
     return header
 
 
-def _checked_row(path: Path, line: int, fields: list[str], header: list[str]) -> list[str]:
+def _checked_row(path: Path, line: int, fields: list[str], header: list[str], delimiter: str) -> list[str]:
     fields = _without_empty_tail(fields, len(header))
     if len(fields) != len(header):
-        raise ValueError(f"{path}, line {line}: expected {len(header)} columns, found {len(fields)}: {fields}")
+        hint = " (a value with a comma needs quotes)" if len(fields) > len(header) and delimiter == "," else ""
+        raise ValueError(f"{path}, line {line}: expected {len(header)} columns, found {len(fields)}: {fields}{hint}")
     return fields
 
 

@@ -44,7 +44,7 @@ class Canvas:
 
     def __init__(self, size_px: int, background: Colour) -> None:
         self.size_px = size_px
-        self.factor = 2 if size_px >= 400 else 4
+        self.factor = 2 if size_px >= 200 else 4
         self.image = Image.new("RGB", (size_px * self.factor,) * 2, background)
         self.pen = ImageDraw.Draw(self.image)
         self.look()

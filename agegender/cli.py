@@ -1,0 +1,134 @@
+"""The command ``agegender``: arguments in, a call of the library, its answer printed."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agegender.corpora import adience, folder, openpacks
+from agegender.data.manifest import Manifest
+from agegender.data.splits import audit
+from agegender.labels import SCHEMES, scheme_named
+from agegender.miniatures import layouts
+
+_WRITERS = {
+    "adience": layouts.write_adience,
+    "fairface": layouts.write_fairface,
+    "utkface": layouts.write_utkface,
+    "folder": layouts.write_folder,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, 1 when an audit finds shared people, or 2 when the caller has to change something."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (ValueError, OSError) as error:  # what readers and writers raise for faults in files and arguments
+        print(f"agegender: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agegender", description="Age and gender from voice and face.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_manifest(commands.add_parser("manifest", help="read a corpus and write its manifest"))
+    _add_miniature(commands.add_parser("miniature", help="draw a small corpus in the format of a real one"))
+    _add_audit(commands.add_parser("audit", help="count who and what is in two parts of a manifest"))
+    return parser
+
+
+def _add_manifest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", choices=("adience", "fairface", "utkface", "folder"))
+    parser.add_argument("root", type=Path, help="folder of the corpus or of the packs; for 'folder' also a CSV file")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--labels-only", action="store_true", help="adience: read labels without looking for pictures")
+    parser.add_argument("--subset", choices=adience.SUBSETS, default="all", help="adience: rows with which labels")
+    parser.add_argument("--scheme", choices=sorted(SCHEMES), help="folder: the scheme of the column age_group")
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="packs: folder to unpack archives to")
+    parser.add_argument("--max-quarantined", type=float, default=0.05, help="share of rows that may be set aside")
+    parser.set_defaults(run=_run_manifest)
+
+
+def _add_miniature(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("layout", choices=sorted(_WRITERS))
+    parser.add_argument("folder", type=Path, help="folder to write; it may not hold anything else")
+    parser.add_argument("--num-subjects", type=int, default=48)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(run=_run_miniature)
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--keys", nargs="+", default=["subject"], help="columns, such as subject user photo")
+    parser.add_argument("--split-column", default="published_split", help="the column that says the part")
+    parser.set_defaults(run=_run_audit)
+
+
+def _run_manifest(options: argparse.Namespace) -> int:
+    manifest = _read(options)
+    manifest.save(options.output)
+    print(summary(manifest))
+    print(f"written to {options.output}")
+    return 0
+
+
+def _read(options: argparse.Namespace) -> Manifest:
+    share = options.max_quarantined
+    if options.corpus == "adience":
+        return adience.read(options.root, options.labels_only, options.subset, max_quarantined_share=share)
+    if options.labels_only or options.subset != "all":
+        raise ValueError(f"--labels-only and --subset are for adience, not for {options.corpus}")
+    if options.corpus == "folder":
+        return folder.read(options.root, options.scheme and scheme_named(options.scheme), max_quarantined_share=share)
+    read = openpacks.read_fairface if options.corpus == "fairface" else openpacks.read_utkface
+    return read(options.root, options.cache, max_quarantined_share=share)
+
+
+def _run_miniature(options: argparse.Namespace) -> int:
+    print(f"written to {_WRITERS[options.layout](options.folder, options.num_subjects, options.seed)}")
+    return 0
+
+
+def _run_audit(options: argparse.Namespace) -> int:
+    if not options.manifest.is_file():
+        raise FileNotFoundError(f"{options.manifest} does not exist: write it with 'agegender manifest'")
+    examples = Manifest.load(options.manifest).examples
+    if options.split_column not in examples:
+        raise ValueError(f"no column {options.split_column!r}: the manifest has {', '.join(examples.columns)}")
+    parts = {str(name): part for name, part in examples.groupby(options.split_column)}
+    if len(parts) < 2:
+        raise ValueError(f"column {options.split_column!r} has {len(parts)} parts: an audit needs at least two")
+    shared = audit(parts, options.keys)
+    print(shared.to_string(index=False))
+    num_shared = int((shared["num_shared"] > 0).sum())
+    print(f"{num_shared} of {len(shared)} comparisons share something" if num_shared else "the parts share nothing")
+    return int(num_shared > 0)
+
+
+def summary(manifest: Manifest) -> str:
+    """Return the counts of a manifest as lines of text."""
+    facts, examples = manifest.describe(), manifest.examples
+    has_age, has_gender = examples["age_group"].notna() | examples["age"].notna(), examples["gender"].notna()
+    identities = "" if facts["has_identities"] else " (no identities: a subject is a picture and its near-duplicates)"
+    lines = [
+        f"{facts['corpus']} ({facts['modality']})",
+        f"  {facts['num_examples']:,} examples of {facts['num_subjects']:,} subjects{identities}",
+        f"  with an age in years: {facts['num_with_age']:,}",
+        f"  with an age group: {int(examples['age_group'].notna().sum()):,}{_counts(facts['age_groups'])}",
+        f"  with a gender: {int(has_gender.sum()):,}{_counts(facts['genders'])}",
+        f"  with an age group and a gender: {int((examples['age_group'].notna() & has_gender).sum()):,}",
+        f"  without any label: {int((~has_age & ~has_gender).sum()):,}",
+        f"  published splits: {_counts(facts['published_splits']).strip(' ()') or 'none'}",
+        f"  set aside: {len(manifest.quarantine):,}",
+    ]
+    return "\n".join([*lines, *(f"    {count:,} x {reason}" for reason, count in facts["quarantined"].items())])
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return f" ({', '.join(f'{name}: {count:,}' for name, count in counts.items())})" if counts else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
