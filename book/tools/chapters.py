@@ -59,7 +59,7 @@ class Page:
 
 
 def pages_of_runs(preset: Preset) -> list[Page]:
-    """Return the pages that the runs of a preset fill: every stage without matrix, and the runs to be shown of others."""
+    """Return the pages that a preset's runs fill: every stage without matrix, and of others the runs to be shown."""
     banner = (MINIATURE if preset.corpora else OWN_RUN).format(preset=preset.name)
     return [
         Page(stage, run, f"{preset.name}: {run}" if stage.matrix else preset.name, banner)

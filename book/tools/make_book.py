@@ -29,7 +29,9 @@ def take_lock() -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        sys.exit(f"another 'make book' is at work in this folder (process {file.read().strip()}): wait for it or stop it")
+        sys.exit(
+            f"another 'make book' is at work in this folder (process {file.read().strip()}): wait for it or stop it"
+        )
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
@@ -104,7 +106,9 @@ def conclude(preset: Preset, status: int, target: str, seconds: float) -> None:
         print(f"note: {len(runs)} runs were made with agegender/ as of {commit[:9]} and it has changed since;")
         print(f"      to repeat them: rm -r runs/{preset.name}")
     if status:
-        print(f"stopped after {seconds:.0f} s; what has ended is kept: the next call goes on from there", file=sys.stderr)
+        print(
+            f"stopped after {seconds:.0f} s; what has ended is kept: the next call goes on from there", file=sys.stderr
+        )
     elif target == "book":
         print(f"the book is ready after {seconds:.0f} s: {(ROOT / 'book/_build/html/index.html').as_uri()}")
     else:

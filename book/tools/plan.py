@@ -126,10 +126,17 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
     threads = given.get("threads", preset.get("threads", "all"))
     lists = {key: tuple(given.get(key) or ()) for key in ("after", "writes", "shown")}
     made = Stage(
-        preset=preset["name"], paper=paper[0], name=name, corpora=tuple(paper[1].get("corpora") or ()),
-        threads=None if threads == "all" else int(threads), run=given.get("run", name), matrix=given.get("matrix") or {},
-        parameters=given.get("parameters") or {}, from_records=bool(given.get("from_records")), **lists,
-    )  # fmt: skip
+        preset=preset["name"],
+        paper=paper[0],
+        name=name,
+        corpora=tuple(paper[1].get("corpora") or ()),
+        threads=None if threads == "all" else int(threads),
+        run=given.get("run", name),
+        matrix=given.get("matrix") or {},
+        parameters=given.get("parameters") or {},
+        from_records=bool(given.get("from_records")),
+        **lists,
+    )
     check_runs(where, made)
     return made
 

@@ -10,7 +10,6 @@ import argparse
 import difflib
 import hashlib
 import json
-import os
 import re
 import shutil
 import sys
@@ -137,10 +136,10 @@ def run(notebook: Path, output: Path, parameters: dict[str, Any], name: str, wri
         if missing:
             raise NotebookError(f"{notebook} ended without writing {', '.join(missing)} to {output.parent}")
     except PapermillExecutionError as error:
-        os.replace(running, failed)
+        running.replace(failed)
         raise NotebookError(f"{describe(error)}\nsee {failed}") from None
     failed.unlink(missing_ok=True)
-    os.replace(running, output)
+    running.replace(output)
     print(f"{name}: done in {time.monotonic() - started:.0f} s", flush=True)
 
 
