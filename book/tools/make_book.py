@@ -69,6 +69,18 @@ def explain_data(preset: Preset, has_data: bool) -> None:
         )
 
 
+def set_aside_foreign_runs(preset: Preset) -> None:
+    """Move run folders that the preset does not list out of the way: tables read every run of their folder."""
+    for paper in {stage.paper for stage in preset.stages}:
+        known = {run for stage in preset.stages if stage.paper == paper for run in stage.runs}
+        for folder in sorted(Path("runs", preset.name, paper).glob("*")):
+            if folder.name not in known:
+                target = Path("runs/set-aside", preset.name, paper, f"{folder.name}-{time.time_ns()}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                folder.rename(target)
+                print(f"note: {folder} is no run of preset {preset.name}: moved to {target}", flush=True)
+
+
 def snakemake(preset: Preset, has_data: bool, jobs: int, target: str, lock: IO[str]) -> int:
     """Run Snakemake and return its exit status; the lock is held until it ends, even if this process does not live."""
     program = str(Path(sys.executable).parent / "snakemake")
@@ -96,14 +108,14 @@ def outdated_runs(preset: Preset) -> dict[str, list[str]]:
 
 
 def _same_library(commit: str) -> bool:
-    command = ["git", "diff", "--quiet", commit, "--", "agegender"]
+    command = ["git", "diff", "--quiet", commit.rstrip("+"), "--", "agegender"]  # "+": there were uncommitted edits
     return subprocess.run(command, capture_output=True).returncode != 1  # 128: no git here, or no such commit
 
 
 def conclude(preset: Preset, status: int, target: str, seconds: float) -> None:
     """Print the last lines: where the book is or how to go on, and which runs an edit of the library has outdated."""
     for commit, runs in outdated_runs(preset).items():
-        print(f"note: {len(runs)} runs were made with agegender/ as of {commit[:9]} and it has changed since;")
+        print(f"note: {len(runs)} runs were made with agegender/ as of {commit} and it has changed since;")
         print(f"      to repeat them: rm -r runs/{preset.name}")
     if status:
         print(
@@ -132,6 +144,7 @@ def main() -> int:
     lock = take_lock()
     has_data = link_data(preset, os.environ.get("AGEGENDER_DATA", ""))
     explain_data(preset, has_data)
+    set_aside_foreign_runs(preset)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     status = snakemake(preset, has_data, int(arguments.jobs or cores), arguments.target, lock)
     conclude(preset, status, arguments.target, time.monotonic() - started)
