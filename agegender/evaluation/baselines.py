@@ -1,0 +1,97 @@
+"""What anyone scores without looking: the best constant and guessing, as tables of predictions.
+
+They go through the same metrics and the same intervals as a model. Reference for why: a constant can come close to a
+published system when ages are narrowly spread.
+"""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from agegender.evaluation.scores import group_columns
+from agegender.labels import GENDERS, AgeScheme
+
+
+def labels_of(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the labels in a table of predictions under the names that a manifest has: age, age_group, gender."""
+    names = {"true_age": "age", "true_group": "age_group", "true_gender": "gender"}
+    return predictions[list(names)].rename(columns=names)
+
+
+def _shares(values: pd.Series, kinds: list, name: str) -> np.ndarray:
+    known = values.dropna()
+    if known.empty:
+        raise ValueError(f"no training example has {name}, so there is no best constant for it")
+    return known.value_counts(normalize=True).reindex(kinds, fill_value=0.0).to_numpy(dtype=np.float64)
+
+
+def best_constant(
+    training: pd.DataFrame,
+    test: pd.DataFrame,
+    scheme: AgeScheme | None,
+    statistic: Literal["median", "mean"] = "median",
+) -> pd.DataFrame:
+    """Return ``test`` with the same predictions in every row, made of the labels of ``training`` alone.
+
+    ``training`` has the columns ``age`` (years, NaN unknown), ``age_group`` and ``gender`` of a manifest (`labels_of`
+    makes them of predictions). Group probabilities are the shares of the groups in training, so the predicted group
+    is the majority and the top two are the two largest; ``p_female`` is the share of women. The age is the median in
+    years (the constant with the least MAE) or the mean (least RMSE); where no age is known, the midpoint of the
+    largest group of ``scheme``. Without ``scheme`` there are no group probabilities.
+
+    Raises ``ValueError`` when training has no example with the label.
+    """
+    table = test.drop(columns=group_columns(test))
+    ages = training["age"].dropna()
+    if ages.empty and scheme is None:
+        raise ValueError("no training example has an age or a scheme of age groups, so there is no best constant age")
+    if scheme is not None:
+        shares = _shares(training["age_group"], list(range(len(scheme))), "an age group")
+        age = scheme.midpoints[int(shares.argmax())]
+        table = table.assign(**{f"p_group_{group}": np.float32(share) for group, share in enumerate(shares)})
+    if len(ages):
+        age = float(ages.median() if statistic == "median" else ages.mean())
+    female = _shares(training["gender"], list(GENDERS), "a gender")[GENDERS.index("female")]
+    return table.assign(age=age, p_female=np.float32(female))
+
+
+def best_constant_across_folds(
+    predictions: pd.DataFrame, scheme: AgeScheme | None, statistic: Literal["median", "mean"] = "median"
+) -> pd.DataFrame:
+    """Return the `best_constant` of each fold by the labels of the other folds, rows in the order of ``predictions``.
+
+    ``predictions`` holds all folds of one system, so the other folds are what it could train on. Raises
+    ``ValueError`` for a single fold: there is nothing else to take the constant from.
+    """
+    folds = predictions["fold"].unique()
+    if len(folds) < 2:
+        raise ValueError(f"only fold {folds.tolist()} is there: use best_constant with the labels of its training part")
+    parts = []
+    for fold in folds:
+        is_test = predictions["fold"] == fold
+        training = labels_of(predictions[~is_test])
+        parts.append(best_constant(training, predictions[is_test], scheme, statistic))
+    return pd.concat(parts).loc[predictions.index]
+
+
+def guesses(training: pd.DataFrame, test: pd.DataFrame, scheme: AgeScheme | None, seed: int = 0) -> pd.DataFrame:
+    """Return ``test`` with random predictions: chance.
+
+    Group and gender are drawn evenly, the age is that of a random training example (the midpoint of the guessed group
+    where no age is known). The same seed gives the same guesses. Raises ``ValueError`` when there is neither an age
+    nor a scheme.
+    """
+    generator = np.random.default_rng(seed)
+    table = test.drop(columns=group_columns(test))
+    ages = training["age"].dropna().to_numpy(dtype=np.float64)
+    if not len(ages) and scheme is None:
+        raise ValueError("no training example has an age or a scheme of age groups, so there is no age to guess")
+    drawn = np.empty(0)
+    if scheme is not None:
+        scores = generator.dirichlet(np.ones(len(scheme)), size=len(test)).astype(np.float32)
+        table = table.assign(**{f"p_group_{group}": scores[:, group] for group in range(len(scheme))})
+        drawn = np.array(scheme.midpoints)[scores.argmax(axis=1)]
+    if len(ages):
+        drawn = generator.choice(ages, size=len(test))
+    return table.assign(age=drawn, p_female=generator.random(len(test), dtype=np.float32))

@@ -1,0 +1,104 @@
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from agegender.evaluation import metrics
+from agegender.evaluation.baselines import best_constant, best_constant_across_folds, guesses, labels_of
+from agegender.evaluation.schemas import check_predictions
+from agegender.evaluation.scores import EXACT, GENDER_ACCURACY, MAE, ONE_OFF, RMSE, TOP_TWO
+from agegender.evaluation.tables import score
+from agegender.labels import ADIENCE_8
+
+
+@pytest.fixture
+def training():
+    gender = ["female", "female", "male", None, "female"]
+    groups = pd.array([4, 4, 5, None, 2], dtype="Int64")
+    return pd.DataFrame({"age": [30, 31, 40, np.nan, 9.0], "age_group": groups, "gender": gender})
+
+
+def test_the_best_constant_is_majority_and_median_of_the_training_labels(training, predictions):
+    constant = best_constant(training, predictions, ADIENCE_8)
+    first = constant.iloc[0]
+    assert first["age"] == 30.5
+    assert_allclose(first["p_female"], 0.75)
+    assert_allclose([first[f"p_group_{group}"] for group in range(8)], [0, 0, 0.25, 0, 0.5, 0.25, 0, 0])
+    assert constant[["age", "p_female"]].drop_duplicates().shape == (1, 2)
+
+
+def test_the_mean_replaces_the_median_when_asked(training, predictions):
+    assert best_constant(training, predictions, ADIENCE_8, "mean")["age"].iloc[0] == 27.5
+
+
+def test_the_baseline_is_a_table_of_predictions_like_any_other(training, predictions):
+    check_predictions(best_constant(training, predictions, ADIENCE_8), "adience-8")
+    check_predictions(guesses(training, predictions, ADIENCE_8), "adience-8")
+    check_predictions(best_constant(training, predictions, None), None)
+
+
+def test_it_scores_the_share_of_the_majority(training, predictions):
+    constant = best_constant(training, predictions, ADIENCE_8)
+    assert_allclose(EXACT.value(constant), 100 * (predictions["true_group"] == 4).mean())
+    assert_allclose(TOP_TWO.value(constant), 100 * predictions["true_group"].isin([4, 2]).mean())
+    assert_allclose(ONE_OFF.value(constant), 100 * predictions["true_group"].isin([3, 4, 5]).mean())
+    assert_allclose(GENDER_ACCURACY.value(constant), 100 * (predictions["true_gender"] == "female").mean())
+
+
+def test_no_other_constant_has_a_lower_mae_than_the_median_or_rmse_than_the_mean(predictions):
+    training = labels_of(predictions)
+    medians = best_constant(training, predictions, ADIENCE_8)
+    means = best_constant(training, predictions, ADIENCE_8, "mean")
+    for age in np.linspace(0, 100, 101):
+        assert MAE.value(medians) <= metrics.mae(predictions["true_age"], np.full(len(predictions), age)) + 1e-9
+        assert RMSE.value(means) <= metrics.rmse(predictions["true_age"], np.full(len(predictions), age)) + 1e-9
+
+
+def test_without_ages_the_midpoint_of_the_majority_group_stands_for_the_age(training, predictions):
+    constant = best_constant(training.assign(age=np.nan), predictions, ADIENCE_8)
+    assert constant["age"].iloc[0] == ADIENCE_8.midpoints[4]
+
+
+def test_each_fold_is_predicted_from_the_labels_of_the_others(make_predictions):
+    folds = [make_predictions(fold=fold, first_example=1000 * fold) for fold in range(3)]
+    together = pd.concat(folds, ignore_index=True).sample(frac=1, random_state=0)
+    constant = best_constant_across_folds(together, ADIENCE_8)
+    assert constant["example"].tolist() == together["example"].tolist()
+    training = labels_of(pd.concat([folds[0], folds[2]]))
+    expected = best_constant(training, folds[1], ADIENCE_8)
+    found = constant[constant["fold"] == 1].sort_values("example")[expected.columns]
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
+
+
+def test_the_labels_of_the_test_set_change_nothing_in_its_baseline(training, predictions):
+    other = predictions.assign(true_group=pd.array([0] * 200, dtype="Int64"), true_age=1.0, true_gender="male")
+    predicted = ["age", "p_female", *(f"p_group_{group}" for group in range(8))]
+    first, second = (best_constant(training, test, ADIENCE_8)[predicted] for test in (predictions, other))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_the_interval_of_a_baseline_is_the_same_every_time(training, predictions):
+    first, second = (score(best_constant(training, predictions, ADIENCE_8), seed=1) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_guessing_is_right_as_often_as_chance_and_reproducible(make_predictions, training):
+    test = make_predictions(num_subjects=400, examples_each=10)
+    guessed = guesses(training, test, ADIENCE_8, seed=3)
+    assert abs(EXACT.value(guessed) - 12.5) < 2
+    assert abs(TOP_TWO.value(guessed) - 25) < 3
+    assert abs(GENDER_ACCURACY.value(guessed) - 50) < 3
+    assert set(guessed["age"]) == {9.0, 30.0, 31.0, 40.0}
+    pd.testing.assert_frame_equal(guessed, guesses(training, test, ADIENCE_8, seed=3))
+
+
+def test_refuses_training_labels_that_hold_nothing(training, predictions):
+    with pytest.raises(ValueError, match="no training example has a gender"):
+        best_constant(training.assign(gender=None), predictions, ADIENCE_8)
+    with pytest.raises(ValueError, match="no training example has an age group"):
+        best_constant(training.assign(age_group=pd.NA), predictions, ADIENCE_8)
+    for baseline in (best_constant, guesses):
+        with pytest.raises(ValueError, match="no training example has an age or a scheme"):
+            baseline(training.assign(age=np.nan), predictions, None)
+    with pytest.raises(ValueError, match=r"only fold \[0\] is there"):
+        best_constant_across_folds(predictions, ADIENCE_8)
