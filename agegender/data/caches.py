@@ -113,7 +113,6 @@ def _write_cache(
                 if reason is not None:
                     unreadable[str(row)] = reason
         images.flush()
-        del images
         facts = {"num_bytes": temporary.stat().st_size, "crc32": _checksum(temporary), "unreadable": unreadable}
     write_text(facts_path, json.dumps(facts))
     return unreadable

@@ -47,7 +47,7 @@ class Augmentation:
     contrast: tuple[float, float] | None = (0.2, 1.8)
 
 
-class TrainingFaces(Dataset):
+class TrainingFaces(Dataset[Batch]):
     """The endless stream of training batches: item ``step`` is the batch of that step.
 
     Epoch after epoch is shuffled anew and laid end to end, so every batch is full and every example is seen once an
@@ -86,7 +86,9 @@ class TrainingFaces(Dataset):
         """Return the epochs and the examples, each (batch,), that make up a step."""
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs = positions // len(self.rows)
-        examples = [self._draws(epoch)[0][at] for epoch, at in zip(epochs, positions % len(self.rows), strict=True)]
+        examples = [
+            self._draws(int(epoch))[0][at] for epoch, at in zip(epochs, positions % len(self.rows), strict=True)
+        ]
         return epochs, np.array(examples)
 
     def _draws(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +117,7 @@ class TrainingFaces(Dataset):
         return low + (high - low) * contrast
 
 
-class EvaluationFaces(Dataset):
+class EvaluationFaces(Dataset[Batch]):
     """The examples in their order, in batches of ``batch_size``; the last batch may be shorter. Nothing is random.
 
     ``crop_px`` cuts the centre; without it the face is taken whole.

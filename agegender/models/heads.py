@@ -11,6 +11,7 @@ class AgeGroupHead(nn.Module):
     """Age as one of the groups of a scheme: a linear layer and the cross-entropy."""
 
     target = "age_group"
+    midpoints: Tensor
 
     def __init__(self, in_features: int, scheme: AgeScheme) -> None:
         super().__init__()

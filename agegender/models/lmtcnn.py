@@ -72,7 +72,7 @@ class LMTCNN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.get_parameter("bias"), 0)
         for full in (self.full1, self.full2):
             nn.init.normal_(full.weight, std=0.005)
             nn.init.ones_(full.bias)

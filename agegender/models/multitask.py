@@ -1,14 +1,28 @@
 """A model: one encoder, and a head for each task."""
 
+from collections.abc import ItemsView
+from typing import Protocol, cast
+
 from torch import Tensor, nn
 
 
-class MultiTaskModel(nn.Module):
-    """An encoder with ``out_features`` and heads by task; one task makes it a single-task model.
+class Head(Protocol):
+    """What a model asks of a head; ``agegender.models.heads`` has them."""
 
-    A head owns ``forward`` (embedding -> logits), ``loss(logits, target)``, ``num_correct(logits, target)``,
-    ``decode(logits)`` and ``target``, the name of the label that it learns.
-    """
+    target: str
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the scalar loss, a mean over the batch."""
+
+    def num_correct(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Count the correct predictions of a batch."""
+
+    def decode(self, logits: Tensor) -> dict[str, Tensor]:
+        """Return what a person reads, by name."""
+
+
+class MultiTaskModel(nn.Module):
+    """An encoder with ``out_features``, and a head (a module, and a ``Head``) for each task."""
 
     def __init__(self, encoder: nn.Module, heads: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -17,6 +31,10 @@ class MultiTaskModel(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
 
+    def tasks(self) -> ItemsView[str, Head]:
+        """Return the heads by task."""
+        return cast("ItemsView[str, Head]", self.heads.items())
+
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return the logits of each task for a batch of inputs."""
         embedding = self.encoder(inputs)
@@ -24,8 +42,8 @@ class MultiTaskModel(nn.Module):
 
     def losses(self, logits: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the loss of each task, a mean over the batch; ``targets`` is keyed by each head's ``target``."""
-        return {task: head.loss(logits[task], targets[head.target]) for task, head in self.heads.items()}
+        return {task: head.loss(logits[task], targets[head.target]) for task, head in self.tasks()}
 
     def decode(self, logits: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return what all heads read from their logits: years, group probabilities, P(female)."""
-        return {name: value for task, head in self.heads.items() for name, value in head.decode(logits[task]).items()}
+        return {name: value for task, head in self.tasks() for name, value in head.decode(logits[task]).items()}

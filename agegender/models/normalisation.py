@@ -16,6 +16,8 @@ class LocalResponseNorm(nn.Module):
     Reference: Krizhevsky, Sutskever and Hinton (2012), section 3.3.
     """
 
+    band: Tensor
+
     def __init__(self, num_channels: int, radius: int, alpha: float, beta: float = 0.75, bias: float = 1.0) -> None:
         super().__init__()
         self.alpha, self.beta, self.bias = alpha, beta, bias
@@ -27,11 +29,9 @@ class LocalResponseNorm(nn.Module):
         """Normalise ``x`` (batch, channels, height, width); the shape stays."""
         energy = functional.conv2d(x.square(), self.band.to(x.dtype)).float()  # in float: 1 + small is lost in bf16
         denominator = energy.mul_(self.alpha).add_(self.bias)
-        if self.beta == 0.75:
-            scale = denominator.rsqrt() * denominator.sqrt().rsqrt()  # two square roots are cheaper than a power
-        else:
-            scale = denominator.pow(-self.beta)
-        return x * scale.to(x.dtype)
+        # two square roots are cheaper than a power
+        root = denominator.rsqrt() * denominator.sqrt().rsqrt() if self.beta == 0.75 else denominator.pow(-self.beta)
+        return x * root.to(x.dtype)
 
 
 class ShiftBatchNorm(nn.Module):
@@ -43,6 +43,10 @@ class ShiftBatchNorm(nn.Module):
 
     Reference: Ioffe and Szegedy (2015), algorithm 1, with gamma fixed at 1.
     """
+
+    scale: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(
         self, num_channels: int, uses_batch_statistics_at_test: bool, momentum: float = 0.1, eps: float = 1e-3

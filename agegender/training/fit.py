@@ -12,18 +12,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from agegender.data.loading import Batch, evaluation_loader, training_loader
-from agegender.models.multitask import MultiTaskModel
 from agegender.files import replaced_atomically
+from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import load_weights, save_weights, step_of
 
 WEIGHTS = "weights.safetensors"
@@ -54,7 +56,7 @@ class TrainingConfig:
     clip_norm: float = 4.0
     selects_best: bool = True
     patience: int | None = None
-    precision: str = "bf16-mixed"
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -111,7 +113,7 @@ class MultiTaskTraining(lightning.LightningModule):
         count = len(next(iter(logits.values())))
         losses = self.model.losses(logits, batch)
         sums = {f"validation_loss_{task}": loss.float() * count for task, loss in losses.items()}
-        for task, head in self.model.heads.items():
+        for task, head in self.model.tasks():
             sums[f"validation_accuracy_{task}"] = head.num_correct(logits[task], batch[head.target]).float()
         _add(self._validation_sums, sums, count)
 
@@ -119,7 +121,7 @@ class MultiTaskTraining(lightning.LightningModule):
         """Write a line of history, keep the weights if they are to be kept, and decide whether to go on."""
         scores = _means(self._validation_sums) | _means(self._training_sums)
         score = float(np.mean([value for name, value in scores.items() if name.startswith("validation_accuracy")]))
-        learning_rate = self.optimizers().param_groups[0]["lr"]
+        learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         line = {"step": self.global_step, "learning_rate": learning_rate, "validation_score": score, **scores}
         if not all(math.isfinite(value) for value in line.values()):
             raise FloatingPointError(f"training diverged: {line}. Lower the learning rate ({learning_rate}).")
@@ -127,7 +129,7 @@ class MultiTaskTraining(lightning.LightningModule):
         self.log_dict({name: value for name, value in line.items() if name != "step"})
         self._training_sums, self._validation_sums = {}, {}
         self._keep_weights(score)
-        print(_progress(line, self.config.num_steps, self.seconds), flush=True)  # noqa: T201 - this is the progress
+        print(_progress(line, self.config.num_steps, self.seconds), flush=True)
 
     def _keep_weights(self, score: float) -> None:
         is_better = score > self.best_score
@@ -139,7 +141,7 @@ class MultiTaskTraining(lightning.LightningModule):
         if self.config.patience is not None and self.num_since_best >= self.config.patience:
             self.trainer.should_stop = True
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """SGD with momentum, the staircase learning rate, and weight decay on the encoder's kernels."""
         config = self.config
         kernels = [p for p in self.model.encoder.parameters() if p.requires_grad and p.ndim > 1]
@@ -189,7 +191,8 @@ def fit(
     this run, training goes on from there. Raises ``FloatingPointError`` when a loss is no longer finite.
     """
     folder = Path(folder)
-    module = MultiTaskTraining(model.to(memory_format=torch.channels_last), prepare, config, folder)
+    module = MultiTaskTraining(model, prepare, config, folder)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     checkpoint = folder / CHECKPOINT
     start = step_of(checkpoint) if checkpoint.exists() else 0
     is_watched = sys.stderr.isatty()
@@ -212,7 +215,7 @@ def fit(
         default_root_dir=folder,
     )
     if start:
-        print(f"going on at step {start} of {config.num_steps}", flush=True)  # noqa: T201
+        print(f"going on at step {start} of {config.num_steps}", flush=True)
     trainer.fit(
         module,
         training_loader(training, start, config.num_steps, num_workers),

@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parent / "small_run.py"
 
 def start(folder, num_workers=0, kill_after=0):
     arguments = [str(folder), str(num_workers), str(kill_after)]
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,102 @@
+"""From a fitted model to a run record: the table of predictions, and where it all came from."""
+
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agegender.data.manifest import Manifest
+from agegender.evaluation.records import write_run
+from agegender.models.multitask import MultiTaskModel
+from agegender.training.fit import FitResult, TrainingConfig
+
+_PACKAGES = ("agegender", "torch", "torchvision", "lightning", "numpy", "pandas", "pillow", "scikit-learn")
+
+
+def predictions_table(
+    examples: pd.DataFrame, rows: np.ndarray, fold: int, decoded: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    """Return one row for each test example, in the order of ``rows``.
+
+    ``examples`` is the whole manifest and ``rows`` the row numbers of the test part; ``decoded`` is what
+    ``agegender.training.fit.predict`` returns for them. No path is kept.
+    """
+    test = examples.iloc[rows]
+    table = pd.DataFrame(
+        {
+            "example": rows.astype(np.int64),
+            "subject": test["subject"].to_numpy(),
+            "fold": np.int64(fold),
+            "corpus": test["corpus"].to_numpy(),
+            "true_age": test["age"].to_numpy(),
+            "true_group": test["age_group"].array,
+            "true_gender": test["gender"].array,
+            "age": decoded["age"].astype(np.float64),
+        }
+    )
+    for group, probabilities in enumerate(decoded.get("p_group", np.empty((len(test), 0))).T):
+        table[f"p_group_{group}"] = probabilities.astype(np.float32)
+    table["p_female"] = decoded["p_female"].astype(np.float32)
+    if "race_label" in test:
+        table["race_label"] = test["race_label"].to_numpy()
+    return table
+
+
+def finish_run(
+    folder: Path,
+    *,
+    parameters: dict[str, Any],
+    manifest: Manifest,
+    model: MultiTaskModel,
+    config: TrainingConfig,
+    result: FitResult,
+    predictions: pd.DataFrame,
+    selection: str,
+    reduced: str | None,
+) -> None:
+    """Write ``predictions.parquet`` and then ``record.json`` into the run folder ``<preset>/<paper>/<run>``.
+
+    ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
+    ``selection`` says in words which weights were kept and on which examples that was decided; ``reduced`` what was
+    made smaller than in the publication.
+    """
+    folder = Path(folder).resolve()
+    record = {
+        "schema": 1,
+        "preset": folder.parent.parent.name,
+        "paper": folder.parent.name,
+        "run": folder.name,
+        **{name: parameters[name] for name in ("model", "variant", "fold", "seed")},
+        "parameters": {name: value for name, value in parameters.items() if name not in ("data", "run_folder")},
+        "training": asdict(config),
+        "scheme": manifest.scheme.name if manifest.scheme else None,
+        "selection": selection,
+        "selected_step": result.selected_step,
+        "selected_on_test": False,
+        "commit": commit(),
+        "manifest_hash": manifest.hash(),
+        "manifest": manifest.describe(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "device": result.device,
+        "seconds": result.seconds,
+        "peak_memory_mb": result.peak_memory_mb,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "history": result.history,
+        "reduced": reduced,
+    }
+    write_run(folder, record, predictions)
+
+
+def commit() -> str:
+    """Return the commit of the library's checkout, with ``+`` when files differ from it, or ``"unknown"``."""
+    try:
+        command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        here = Path(__file__).parent
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
