@@ -1,4 +1,7 @@
-"""Which examples train a model, which select it and which judge it; and the audit that finds who is in two parts."""
+"""Which examples train a model, which select it and which judge it; and the audit that finds who is in two parts.
+
+``folds`` is everywhere an array with the fold of each example; a negative fold puts an example in no part.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,7 +133,7 @@ def _test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.nd
     test = np.flatnonzero(folds == test_fold)
     if len(test) == 0:
         raise ValueError(f"fold {test_fold} has no examples: the folds are {np.unique(folds).tolist()}")
-    pool = np.flatnonzero(folds != test_fold)
+    pool = np.flatnonzero((folds != test_fold) & (folds >= 0))
     if len(pool) == 0:
         raise ValueError(f"all examples are in fold {test_fold}: nothing is left to train on")
     return test, pool

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agegender.data.loading import Augmentation
+from agegender.evaluation.denominators import Reading
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class LmtcnnRecipe:
     the whole face squashed from 256 to 227 pixels, or the central 227 of 256. ``augmentation`` of ``None`` trains on
     the same squashed faces. ``validation`` images are drawn by image from the training subjects, or are of subjects of
     their own. ``repairs_25_23`` reads Adience's label ``(25, 23)`` as the group (25, 32) instead of leaving it out.
-    ``denominator`` is how the published tables divide: see ``agegender.evaluation.metrics.padded_accuracy``.
+    ``denominator`` is how the published tables divide: see ``agegender.evaluation.denominators``.
     """
 
     lrn: Literal["tensorflow", "caffe"]
@@ -25,7 +26,7 @@ class LmtcnnRecipe:
     is_off_by_one: bool
     repairs_25_23: bool
     selects_best: bool
-    denominator: Literal["n", "wrapped", "last_batch_dropped"]
+    denominator: Reading
     test_batch_size: int = 128
 
 
@@ -50,7 +51,7 @@ LMTCNN_RECIPES = {
         is_off_by_one=False,
         repairs_25_23=True,
         selects_best=True,
-        denominator="n",
+        denominator="each_once",
     ),
 }
 """``as_published`` is the code behind the published table of five folds (the port, which trains without augmentation);

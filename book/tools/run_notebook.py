@@ -10,9 +10,11 @@ import argparse
 import difflib
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from typing import Any
 import nbformat
 import papermill
 from lifeline import end_with_parent
+from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = "started.json"
@@ -70,9 +74,13 @@ class VisibleEngine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
-        """Execute the notebook; ``options`` are those that papermill gives to every engine."""
-        stream = options["stdout_file"]
-        return VisibleClient(nb_man, kernel_name=kernel_name, stdout_file=stream, startup_timeout=180).execute()
+        """Execute the notebook; ``options`` are those that papermill gives to every engine.
+
+        The kernel is reached through files, not through network ports, for which runs side by side would compete.
+        """
+        stream, files = options["stdout_file"], Config({"KernelManager": {"transport": "ipc"}})
+        client = VisibleClient(nb_man, kernel_name=kernel_name, stdout_file=stream, startup_timeout=180, config=files)
+        return client.execute()
 
 
 papermill_engines.register("visible", VisibleEngine)
@@ -135,6 +143,8 @@ def run(notebook: Path, output: Path, parameters: dict[str, Any], name: str, wri
         missing = [file for file in writes if not (output.parent / file).is_file()]
         if missing:
             raise NotebookError(f"{notebook} ended without writing {', '.join(missing)} to {output.parent}")
+    except DeadKernelError:
+        raise NotebookError(f"the kernel died (out of memory, or killed); see {running}") from None
     except PapermillExecutionError as error:
         running.replace(failed)
         raise NotebookError(f"{describe(error)}\nsee {failed}") from None
@@ -153,12 +163,15 @@ def main() -> int:
     parser.add_argument("--writes", nargs="*", default=[], help="files that the notebook must leave beside its output")
     arguments = parser.parse_args()
     end_with_parent()
+    os.environ["JUPYTER_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="agegender-")  # short: names of sockets are limited
     name = arguments.name or arguments.notebook.stem
     try:
         run(arguments.notebook, arguments.output, arguments.parameters, name, tuple(arguments.writes))
     except NotebookError as error:
         print(f"{name}: FAILED: {error}", file=sys.stderr, flush=True)
         return 1
+    finally:
+        shutil.rmtree(os.environ["JUPYTER_RUNTIME_DIR"], ignore_errors=True)
     return 0
 
 
