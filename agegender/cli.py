@@ -7,7 +7,6 @@ from pathlib import Path
 
 from agegender.corpora import adience, folder, openpacks
 from agegender.data.manifest import Manifest
-from agegender.data.splits import audit
 from agegender.labels import SCHEMES, scheme_named
 from agegender.miniatures import layouts
 
@@ -92,6 +91,8 @@ def _run_miniature(options: argparse.Namespace) -> int:
 
 
 def _run_audit(options: argparse.Namespace) -> int:
+    from agegender.data.splits import audit  # here, so that the other commands start without scikit-learn
+
     if not options.manifest.is_file():
         raise FileNotFoundError(f"{options.manifest} does not exist: write it with 'agegender manifest'")
     examples = Manifest.load(options.manifest).examples

@@ -118,7 +118,7 @@ class Photo:
 def random_person(rng: np.random.Generator, age: float, gender: str) -> Person:
     """Return a person of the given age (years) and gender (``female`` / ``male``), everything else drawn at random."""
     grown = float(np.clip((age - 9) / 9, 0, 1))
-    manliness = grown * (1 if gender == "male" else -1) * 0.5 + rng.normal(0, 0.32)
+    manliness = grown * (1 if gender == "male" else -1) * 0.5 + rng.normal(0, 0.45)
     look_age = age * np.exp(rng.normal(0, 0.1)) + rng.normal(0, 1.5) * grown  # some look older than they are
     tone = int(rng.integers(len(SKIN_TONES)))
     skin = mix(SKIN_TONES[tone], (236, 168, 150), float(rng.uniform(0, 0.12)))

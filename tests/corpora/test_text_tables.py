@@ -1,0 +1,62 @@
+import pytest
+
+from agegender.corpora.tables import LINE, read_table
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(content):
+        path = tmp_path / "table.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def test_line_numbers_are_those_of_the_file_also_after_empty_and_quoted_lines(table):
+    read = read_table(table('a,b\n1,2\n\n"x\ny",3\n4,5\n'), ("a", "b"))
+    assert read[LINE].tolist() == [2, 5, 6]
+    assert read["a"].tolist() == ["1", "x\ny", "4"]
+
+
+def test_text_stays_text(table):
+    read = read_table(table("a,b\nNA,007\nnull,1.50\n"), ("a", "b"))
+    assert read[["a", "b"]].to_numpy().tolist() == [["NA", "007"], ["null", "1.50"]]
+
+
+def test_a_quote_in_a_tab_separated_file_is_an_ordinary_character(table):
+    assert read_table(table('a\tb\n"x\ty\n'), ("a", "b"), "\t")["a"].tolist() == ['"x']
+
+
+def test_further_columns_are_kept_only_if_allowed(table):
+    path = table("b,more,a\n1,2,3\n")
+    assert read_table(path, ("a", "b"), other_columns=True)["more"].tolist() == ["2"]
+    with pytest.raises(ValueError, match="expected the columns a, b; found b, more, a"):
+        read_table(path, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "has a header and no rows"),
+        ("a\n1\n", "expected the columns a, b; found a"),
+        ("a,b,a\n1,2,3\n", "expected the columns a, b"),
+        ("a,b\n1,2\n(0, 2),x\n", r"line 3: expected 2 columns, found 3: .* needs quotes"),
+        ("a,b\n1\n", "line 2: expected 2 columns, found 1"),
+        (b"a,b\n\xff\xfe,2\n", "is not UTF-8"),
+    ],
+)
+def test_a_broken_table_is_refused_with_its_place(table, content, message):
+    with pytest.raises(ValueError, match=rf"table\.csv.*{message}"):
+        read_table(table(content), ("a", "b"))
+
+
+def test_a_column_that_stands_twice_is_refused(table):
+    with pytest.raises(ValueError, match="a column stands twice"):
+        read_table(table("a,b,a\n1,2,3\n"), ("a", "b"), other_columns=True)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.csv does not exist"):
+        read_table(tmp_path / "nothing.csv", ("a",))

@@ -1,0 +1,115 @@
+import pandas as pd
+import pytest
+
+from agegender.cli import main
+from agegender.data.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "adience"
+    assert main(["miniature", "adience", str(folder), "--num-subjects", "8", "--seed", "1"]) == 0
+    return folder
+
+
+def test_a_manifest_is_written_and_its_counts_are_printed(tree, tmp_path, capsys):
+    assert main(["manifest", "adience", str(tree), "-o", str(tmp_path / "a.parquet")]) == 0
+    manifest = Manifest.load(tmp_path / "a.parquet")
+    printed = capsys.readouterr().out
+    facts = manifest.describe()
+    assert f"{facts['num_examples']} examples of 8 subjects" in printed
+    assert f"(male: {facts['genders']['male']}, female: {facts['genders']['female']}, unknown: " in printed
+    assert "set aside: 0" in printed
+
+
+def test_labels_only_needs_no_pictures_and_a_subset_keeps_only_its_rows(tree, tmp_path):
+    for path in tree.glob("fold_*.txt"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    output = tmp_path / "a.parquet"
+    assert main(["manifest", "adience", str(tmp_path), "-o", str(output)]) == 2
+    assert main(["manifest", "adience", str(tmp_path), "--labels-only", "--subset", "joint", "-o", str(output)]) == 0
+    examples = Manifest.load(output).examples
+    assert examples[["age_group", "gender"]].notna().all(axis=None)
+
+
+def test_what_was_set_aside_is_printed_with_its_reason(tree, tmp_path, capsys):
+    for path in tree.glob("fold_*.txt"):
+        (tmp_path / path.name).write_bytes(path.read_bytes().replace(b"(25, 32)", b"(25, 33)"))
+    command = ["manifest", "adience", str(tmp_path), "--labels-only", "-o", str(tmp_path / "a.parquet")]
+    assert main([*command, "--max-quarantined", "0.9"]) == 0
+    count = len(Manifest.load(tmp_path / "a.parquet").quarantine)
+    assert count > 0
+    assert f"{count} x unknown age label '(25, 33)'" in capsys.readouterr().out
+    assert main(command) == 2
+    assert "rows were set aside, more than the 5% allowed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("corpus", ["fairface", "utkface", "folder"])
+def test_every_layout_that_can_be_drawn_can_be_read(corpus, tmp_path, capsys):
+    folder = tmp_path / "data"
+    assert main(["miniature", corpus, str(folder), "--num-subjects", "6"]) == 0
+    assert main(["manifest", corpus, str(folder), "-o", str(tmp_path / "m.parquet")]) == 0
+    assert "of 6 subjects" in capsys.readouterr().out
+
+
+def test_an_audit_of_the_folds_finds_nothing_and_one_of_a_random_split_finds_the_subjects(tree, tmp_path, capsys):
+    path = tmp_path / "a.parquet"
+    main(["manifest", "adience", str(tree), "-o", str(path)])
+    assert main(["audit", str(path), "--keys", "subject", "user", "photo"]) == 0
+    assert "the parts share nothing" in capsys.readouterr().out
+    manifest = Manifest.load(path)
+    manifest.examples["part"] = pd.Series(["train", "test"] * len(manifest))[: len(manifest)].to_numpy()
+    manifest.save(path)
+    assert main(["audit", str(path), "--split-column", "part"]) == 1
+    printed = capsys.readouterr().out
+    assert "1 of 1 comparisons share something" in printed
+    both = manifest.examples.groupby("subject")["part"].nunique().eq(2).sum()
+    assert f" {both} " in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["manifest", "adience", "nowhere", "-o", "a.parquet"], "does not exist"),
+        (["manifest", "fairface", "nowhere", "-o", "a.parquet"], "no pack here"),
+        (["manifest", "folder", "nowhere", "-o", "a.parquet"], "does not exist"),
+        (["manifest", "fairface", "nowhere", "--labels-only", "-o", "a.parquet"], "are for adience, not for fairface"),
+        (["miniature", "adience", "m", "--num-subjects", "2"], "at least 5 subjects, got 2"),
+        (["audit", "nothing.parquet"], "nothing.parquet does not exist"),
+        (["audit", "text.parquet"], "text.parquet"),
+    ],
+)
+def test_a_mistake_of_the_caller_is_one_line_without_a_traceback(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.parquet").write_text("not parquet")
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("agegender: error: ")
+    assert message in lines[0]
+    assert not (tmp_path / "a.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--keys", "nobody"], "nobody"),
+        (["--split-column", "nothing"], "no column 'nothing'"),
+        (["--split-column", "corpus"], "has 1 parts: an audit needs at least two"),
+    ],
+)
+def test_an_audit_that_cannot_be_done_says_why(options, message, tree, tmp_path, capsys):
+    path = tmp_path / "a.parquet"
+    main(["manifest", "adience", str(tree), "-o", str(path)])
+    assert main(["audit", str(path), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_names_the_commands_and_a_misspelt_one_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert all(name in capsys.readouterr().out for name in ("manifest", "miniature", "audit"))
+    with pytest.raises(SystemExit) as ended:
+        main(["manifests"])
+    assert ended.value.code == 2
