@@ -109,7 +109,8 @@ def test_help_names_the_commands_and_a_misspelt_one_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
-    assert all(name in capsys.readouterr().out for name in ("manifest", "miniature", "audit"))
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("manifest", "miniature", "audit"))
     with pytest.raises(SystemExit) as ended:
         main(["manifests"])
     assert ended.value.code == 2
