@@ -3,6 +3,7 @@
 ``folds`` is everywhere an array with the fold of each example; a negative fold puts an example in no part.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -31,21 +32,26 @@ class Split:
         return {name: examples.iloc[getattr(self, name)] for name in ("train", "validation", "test")}
 
 
-def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:
+def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key: str = "subject") -> np.ndarray:
     """Return the fold (0 to ``num_folds`` - 1) of each example, all examples of a subject in one fold.
+
+    ``key`` may name a coarser column (``user``: all subjects of an album together, so that no photograph with two
+    people in it is torn apart).
 
     Folds are balanced by age group and gender as far as whole subjects allow. They depend on the set of examples and
     on ``seed``, not on the order of the rows. Raises ``ValueError`` when there are fewer subjects than folds.
     """
-    num_subjects = examples["subject"].nunique()
-    if not 2 <= num_folds <= num_subjects:
-        raise ValueError(f"num_folds must lie in 2..{num_subjects} (the number of subjects), got {num_folds}")
+    num_keys = examples[key].nunique()
+    if not 2 <= num_folds <= num_keys:
+        raise ValueError(f"num_folds must lie in 2..{num_keys} (the number of {key}s), got {num_folds}")
     order = np.argsort(examples["path"].to_numpy(), kind="stable")
     ordered = examples.iloc[order]
     folds = np.empty(len(examples), dtype=np.int64)
     kfold = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(kfold.split(ordered, _stratum(ordered), ordered["subject"])):
-        folds[order[held_out]] = fold
+    with warnings.catch_warnings():  # a stratum smaller than the number of folds is balanced as far as it goes
+        warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
+        for fold, (_, held_out) in enumerate(kfold.split(ordered, _stratum(ordered), ordered[key])):
+            folds[order[held_out]] = fold
     return folds
 
 
@@ -76,15 +82,20 @@ def folds_of(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.nd
 
 
 def split_by_subject(
-    examples: pd.DataFrame, folds: np.ndarray, test_fold: int, seed: int, validation_share: float = 0.1
+    examples: pd.DataFrame,
+    folds: np.ndarray,
+    test_fold: int,
+    seed: int,
+    validation_share: float = 0.1,
+    key: str = "subject",
 ) -> Split:
     """Test on one fold, and take the validation subjects out of the others: no subject is in two parts.
 
-    The validation part holds about ``validation_share`` of the remaining examples. Raises ``ValueError`` for a fold
-    that does not exist or is empty.
+    The validation part holds about ``validation_share`` of the remaining examples; ``key`` is explained in
+    ``subject_folds``. Raises ``ValueError`` for a fold that does not exist or is empty.
     """
     test, pool = _test_and_pool(folds, test_fold)
-    pool_folds = subject_folds(examples.iloc[pool], num_folds=round(1 / validation_share), seed=seed)
+    pool_folds = subject_folds(examples.iloc[pool], round(1 / validation_share), seed, key)
     return Split(train=pool[pool_folds != 0], validation=pool[pool_folds == 0], test=test)
 
 
