@@ -152,6 +152,13 @@ def test_refuses_systems_that_disagree_about_an_example(predictions, column, val
         paired_difference(predictions, other, GENDER_ACCURACY)
 
 
+def test_a_group_that_only_one_system_knows_is_a_disagreement_too(predictions):
+    other = predictions.copy()
+    other.loc[7, "true_group"] = pd.NA
+    with pytest.raises(ValueError, match="example 7 has another true_group"):
+        paired_difference(predictions, other, EXACT)
+
+
 def test_refuses_a_missing_subject_no_example_and_impossible_numbers():
     with pytest.raises(ValueError, match="position 1 has no subject"):
         subject_codes(["a", None])

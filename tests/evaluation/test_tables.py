@@ -65,6 +65,13 @@ def test_every_score_equals_the_plain_function_in_the_unit_of_the_table(predicti
         assert found.loc[name, "low"] <= value <= found.loc[name, "high"]
 
 
+def test_uar_in_a_table_leaves_out_a_group_that_no_example_has(predictions):
+    without = predictions[predictions["true_group"] != 3]
+    probabilities = without[group_columns(without)].to_numpy()
+    found = score(without, [GROUP_UAR], replicates=10)["value"].item()
+    assert_allclose(found, 100 * metrics.uar(without["true_group"], probabilities))
+
+
 def test_intervals_of_many_metrics_at_once_are_those_of_each_alone(predictions):
     table = score(predictions, replicates=60, seed=2).set_index("metric")
     for metric in METRICS:
