@@ -10,7 +10,6 @@ import argparse
 import difflib
 import hashlib
 import json
-import os
 import re
 import shutil
 import sys
@@ -78,9 +77,10 @@ class VisibleEngine(NBClientEngine):
 
         The kernel is reached through files, not through network ports, for which runs side by side would compete.
         """
-        stream, files = options["stdout_file"], Config({"KernelManager": {"transport": "ipc"}})
-        client = VisibleClient(nb_man, kernel_name=kernel_name, stdout_file=stream, startup_timeout=180, config=files)
-        return client.execute()
+        with tempfile.TemporaryDirectory(prefix="agegender-") as sockets:  # a short path: names of sockets are limited
+            files = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
+            fixed = {"kernel_name": kernel_name, "startup_timeout": 180, "config": files}
+            return VisibleClient(nb_man, stdout_file=options["stdout_file"], **fixed).execute()
 
 
 papermill_engines.register("visible", VisibleEngine)
@@ -163,15 +163,12 @@ def main() -> int:
     parser.add_argument("--writes", nargs="*", default=[], help="files that the notebook must leave beside its output")
     arguments = parser.parse_args()
     end_with_parent()
-    os.environ["JUPYTER_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="agegender-")  # short: names of sockets are limited
     name = arguments.name or arguments.notebook.stem
     try:
         run(arguments.notebook, arguments.output, arguments.parameters, name, tuple(arguments.writes))
     except NotebookError as error:
         print(f"{name}: FAILED: {error}", file=sys.stderr, flush=True)
         return 1
-    finally:
-        shutil.rmtree(os.environ["JUPYTER_RUNTIME_DIR"], ignore_errors=True)
     return 0
 
 

@@ -1,0 +1,109 @@
+"""Which pages the book has, and how they are marked."""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from chapters import pages_of_records, pages_of_runs, table_of_contents
+from place_notebook import marked, place
+from plan import read_preset
+
+from tests.book.conftest import ROOT
+
+TOOLS = sorted(path.stem for path in (ROOT / "book/tools").glob("*.py"))
+PRESET = """
+corpora: {adience: {seed: 0}}
+papers:
+  lmtcnn:
+    stages:
+      3_train: {matrix: {fold: [0, 1]}, run: "fold{fold}", writes: [record.json], shown: [fold1]}
+      5_results: {after: [3_train], from_records: true}
+"""
+
+
+@pytest.fixture
+def presets(tmp_path):
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    (folder / "miniature.yaml").write_text(PRESET)
+    (folder / "open.yaml").write_text(PRESET.replace("corpora: {adience: {seed: 0}}", ""))
+    return folder
+
+
+@pytest.fixture
+def results(tmp_path):
+    run = tmp_path / "results/open/lmtcnn/fold0"
+    run.mkdir(parents=True)
+    (run / "record.json").touch()
+    (run / "predictions.parquet").touch()
+    return tmp_path / "results"
+
+
+def test_a_preset_fills_a_page_for_each_shown_run_and_each_summary(presets):
+    pages = pages_of_runs(read_preset(presets / "miniature.yaml"))
+    assert [page.notebook for page in pages] == [
+        "runs/miniature/lmtcnn/fold1/notebook.ipynb",
+        "runs/miniature/lmtcnn/5_results/notebook.ipynb",
+    ]
+    assert all("drawn people" in page.banner for page in pages)
+
+
+def test_only_drawn_people_are_called_a_miniature(presets):
+    assert not any("drawn" in page.banner for page in pages_of_runs(read_preset(presets / "open.yaml")))
+
+
+def test_committed_records_call_for_pages_that_say_how_many_runs_they_hold(presets, results):
+    [page] = pages_of_records(presets, results)
+    assert (page.recorded, page.stage.preset, page.run) == (True, "open", "5_results")
+    assert "1 of 2 runs of preset `open`" in page.banner
+
+
+def test_without_records_or_with_half_a_record_there_is_no_such_page(presets, results):
+    assert pages_of_records(presets, results / "nowhere") == []
+    (results / "open/lmtcnn/fold0/predictions.parquet").unlink()
+    assert pages_of_records(presets, results) == []
+
+
+def test_real_runs_stand_before_miniatures_in_the_contents(presets, results, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    pages = [*pages_of_runs(read_preset(presets / "miniature.yaml")), *pages_of_records(presets, results)]
+    content = yaml.safe_load(table_of_contents(pages))
+    [lmtcnn] = [part for part in content["parts"] if part["caption"] == "lmtcnn"]
+    assert [chapter["file"] for chapter in lmtcnn["chapters"]] == [
+        "lmtcnn/intro",
+        "executed/open-records/lmtcnn/5_results",
+        "executed/miniature/lmtcnn/fold1",
+        "executed/miniature/lmtcnn/5_results",
+    ]
+
+
+def test_every_page_of_prose_in_the_contents_exists(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    content = yaml.safe_load(table_of_contents([]))
+    files = [content["root"], *(chapter["file"] for part in content["parts"] for chapter in part["chapters"])]
+    assert len(files) > 4
+    assert [name for name in files if not Path(f"book/{name}.md").is_file()] == []
+
+
+def test_a_placed_notebook_is_marked_in_its_heading(tmp_path, write_notebook):
+    place(write_notebook("seed = 0"), tmp_path / "placed.ipynb", "miniature", "Drawn people.")
+    first = nbformat.read(tmp_path / "placed.ipynb", 4).cells[0]
+    assert first.source == "# A notebook (miniature)\n\nDrawn people.\n\nIt tests."
+
+
+def test_a_notebook_without_a_heading_is_refused():
+    with pytest.raises(ValueError, match="must open with a heading"):
+        marked("No heading.", "miniature", "Drawn people.")
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_the_examples_in_the_docstrings_of_the_tools_hold(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_there_are_tools_with_examples():
+    assert len(TOOLS) >= 8
+    assert sum(doctest.testmod(importlib.import_module(name)).attempted for name in TOOLS) >= 3

@@ -1,0 +1,161 @@
+"""The run matrix as a whole, on a project of three small notebooks: what reruns, and what a kill leaves behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tests.book.conftest import ROOT
+from tests.book.test_run_notebook import wait_for
+
+pytestmark = pytest.mark.slow
+
+PRESET = """
+threads: 1
+papers:
+  tiny:
+    stages:
+      1_explore: {parameters: {data: "{data}"}}
+      3_train:
+        matrix: {fold: [0, 1]}
+        run: "fold{fold}"
+        parameters: {run_folder: "{records}/{run}", num_epochs: 2}
+        writes: [record.json]
+      5_results: {after: [3_train], parameters: {records: "{records}"}}
+"""
+TRAIN = """
+import time
+from pathlib import Path
+checkpoint = Path(run_folder, "checkpoint")
+done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+for epoch in range(done, num_epochs):
+    print(f"epoch {epoch + 1}/{num_epochs}", flush=True)
+    time.sleep(0.5)
+    checkpoint.write_text(str(epoch + 1))
+Path(run_folder, "record.json").write_text("{}")
+"""
+
+
+@pytest.fixture
+def project(tmp_path, write_notebook):
+    """A copy of the machinery with notebooks of its own, and a function that calls it."""
+    root = tmp_path / "project"
+    shutil.copytree(ROOT / "book/tools", root / "book/tools", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", root)
+    (root / "presets").mkdir()
+    (root / "presets/tiny.yaml").write_text(PRESET)
+    (tmp_path / "data").mkdir()
+    notebooks = root / "notebooks/tiny"
+    write_notebook("data = ''", "print(data)", path=notebooks / "1_explore.ipynb")
+    write_notebook("run_folder = ''\nfold = 0\nnum_epochs = 1", TRAIN, path=notebooks / "3_train.ipynb")
+    write_notebook("records = ''", "print(records)", path=notebooks / "5_results.ipynb")
+    return root
+
+
+def command(root, *options):
+    return [sys.executable, str(root / "book/tools/make_book.py"), "runs", "--preset", "tiny", "--jobs", "2", *options]
+
+
+def make(root, data=True):
+    environment = {**os.environ, "AGEGENDER_DATA": str(root.parent / "data") if data else ""}
+    done = subprocess.run(command(root), capture_output=True, text=True, env=environment)
+    return done.returncode, done.stdout + done.stderr
+
+
+def executed(output):
+    return sorted(line.split(": done")[0] for line in output.splitlines() if ": done in" in line)
+
+
+def test_each_edit_reruns_what_depends_on_it_and_no_more(project):
+    everything = ["tiny 1_explore", "tiny 3_train fold0", "tiny 3_train fold1", "tiny 5_results"]
+    status, output = make(project)
+    assert status == 0, output
+    assert executed(output) == everything
+    assert "tiny 3_train fold1: epoch 2/2" in output
+
+    (project / "notebooks/tiny/3_train.ipynb").touch()
+    assert executed(make(project)[1]) == []
+
+    notebook = project / "notebooks/tiny/5_results.ipynb"
+    notebook.write_text(notebook.read_text().replace("print(records)", "print(records, 1)"))
+    assert executed(make(project)[1]) == ["tiny 5_results"]
+
+    preset = project / "presets/tiny.yaml"
+    preset.write_text(preset.read_text().replace("num_epochs: 2", "num_epochs: 1"))
+    assert executed(make(project)[1]) == everything[1:]
+
+    shutil.rmtree(project / "runs/tiny/tiny/fold1")
+    assert executed(make(project)[1]) == ["tiny 3_train fold1", "tiny 5_results"]
+
+    preset.write_text(preset.read_text().replace("fold: [0, 1]", "fold: [0]"))
+    status, output = make(project)
+    assert executed(output) == ["tiny 5_results"]
+    assert "runs/tiny/tiny/fold1 is no run of preset tiny" in output
+    assert not (project / "runs/tiny/tiny/fold1").exists()
+
+
+def test_a_failing_run_does_not_stop_the_others_and_the_next_call_goes_on(project):
+    notebook = project / "notebooks/tiny/3_train.ipynb"
+    good = notebook.read_text()
+    notebook.write_text(good.replace("import time", "assert fold == 0, 'fold 1 is empty'; import time"))
+    status, output = make(project)
+    assert status != 0
+    assert "tiny 3_train fold1: FAILED: cell 3 raised AssertionError: fold 1 is empty" in output
+    assert "the next call goes on from there" in output
+    assert executed(output) == ["tiny 1_explore", "tiny 3_train fold0"]
+    notebook.write_text(good)
+    status, output = make(project)
+    assert status == 0
+    assert "tiny 1_explore" not in executed(output)
+
+
+@pytest.mark.parametrize("killed", ["make", "make_book.py", "snakemake"])
+def test_a_killed_call_leaves_no_process_and_the_next_goes_on_from_the_checkpoint(project, killed):
+    preset = project / "presets/tiny.yaml"
+    preset.write_text(preset.read_text().replace("num_epochs: 2", "num_epochs: 12").replace("[0, 1]", "[0]"))
+    environment = {**os.environ, "AGEGENDER_DATA": str(project.parent / "data")}
+    shell = [sys.executable, "-c", f"import subprocess; subprocess.run({command(project)!r})"]
+    top = subprocess.Popen(shell, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoint = project / "runs/tiny/tiny/fold0/checkpoint"
+    assert wait_for(lambda: checkpoint.exists() and checkpoint.read_text() >= "3")
+    everyone = psutil.Process(top.pid).children(recursive=True)
+    assert len(everyone) >= 4  # make_book.py, snakemake, run_notebook.py, the kernel
+    victims = {"make": top.pid, "make_book.py": everyone[0].pid, "snakemake": everyone[1].pid}
+    os.kill(victims[killed], signal.SIGKILL)
+    assert psutil.wait_procs(everyone, timeout=20)[1] == []
+    top.wait()
+    assert not (checkpoint.parent / "record.json").exists()
+    assert not (checkpoint.parent / "notebook.ipynb").exists()
+    reached = int(checkpoint.read_text())
+
+    status, output = make(project)
+    assert status == 0, output
+    assert f"epoch {reached}/12" not in output
+    assert f"epoch {reached + 1}/12" in output
+
+
+def test_a_second_call_in_the_same_folder_is_refused_while_the_first_lives(project):
+    environment = {**os.environ, "AGEGENDER_DATA": str(project.parent / "data")}
+    first = subprocess.Popen(command(project), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert wait_for(lambda: (project / "runs").exists())
+    status, output = make(project)
+    assert status != 0
+    assert f"another 'make book' is at work in this folder (process {first.pid})" in output
+    assert first.wait(60) == 0
+
+
+def test_a_preset_without_data_and_records_says_what_it_needs(project):
+    status, output = make(project, data=False)
+    assert status != 0
+    assert "preset tiny needs data: make book PRESET=tiny AGEGENDER_DATA=<folder>" in output
+
+
+def test_no_path_of_the_readers_data_enters_a_notebook(project):
+    make(project)
+    text = (project / "runs/tiny/tiny/1_explore/notebook.ipynb").read_text()
+    assert "cache/data/tiny" in text
+    assert str(project.parent / "data") not in text

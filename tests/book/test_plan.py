@@ -1,0 +1,107 @@
+"""From a preset to runs and their order."""
+
+import re
+
+import pytest
+from plan import PresetError, pattern_of, read_preset
+
+TWO_STAGES = """
+threads: 1
+papers:
+  timit:
+    stages:
+      2_pretrain:
+        matrix: {model: [small, large], seed: [0, 1]}
+        run: "pretrain-{model}-seed{seed}"
+        writes: [record.json]
+      3_train:
+        matrix: {model: [small, large], fold: [0, 1, 2], seed: [0, 1]}
+        run: "{model}-fold{fold}-seed{seed}"
+        parameters: {data: "{data}/timit", run_folder: "{records}/{run}", num_epochs: 3}
+        after: [2_pretrain]
+        threads: all
+      4_cross_validate:
+        after: [3_train]
+        parameters: {records: "{records}"}
+  compare:
+    stages:
+      1_audit:
+        after: [timit/4_cross_validate]
+"""
+
+
+@pytest.fixture
+def preset(tmp_path):
+    def read(text=TWO_STAGES, name="tiny"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text)
+        return read_preset(path)
+
+    return read
+
+
+def test_every_combination_of_the_matrix_is_a_run_with_its_values(preset):
+    runs = preset().stage("timit", "3_train").runs
+    assert len(runs) == 2 * 3 * 2
+    assert runs["large-fold2-seed1"] == {"model": "large", "fold": 2, "seed": 1}
+
+
+def test_a_run_gets_its_matrix_values_and_the_places_filled_in_with_types_kept(preset):
+    stage = preset().stage("timit", "3_train")
+    parameters = stage.parameters_of("small-fold0-seed1", {"data": "d", "records": "runs/tiny/timit"})
+    assert parameters == {
+        "model": "small", "fold": 0, "seed": 1, "num_epochs": 3, "data": "d/timit",
+        "run_folder": "runs/tiny/timit/small-fold0-seed1",
+    }  # fmt: skip
+
+
+def test_a_run_needs_the_earlier_runs_that_share_its_values(preset):
+    preset = preset()
+    needed = preset.needed_by(preset.stage("timit", "3_train"), "large-fold2-seed1")
+    assert [run for _, run in needed] == ["pretrain-large-seed1"]
+
+
+def test_a_stage_without_matrix_needs_all_runs_and_may_name_another_paper(preset):
+    preset = preset()
+    assert len(preset.needed_by(preset.stage("timit", "4_cross_validate"), "4_cross_validate")) == 12
+    [(stage, run)] = preset.needed_by(preset.stage("compare", "1_audit"), "1_audit")
+    assert (stage.paper, run) == ("timit", "4_cross_validate")
+
+
+def test_threads_come_from_the_stage_and_otherwise_from_the_preset(preset):
+    preset = preset()
+    assert preset.stage("timit", "2_pretrain").threads == 1
+    assert preset.stage("timit", "3_train").threads is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "parameters: {data",
+            "paramters: {data",
+            "3_train: unknown key 'paramters'; did you mean 'parameters'?",
+        ),
+        ("threads: 1", "thread: 1", "unknown key 'thread'; did you mean 'threads'?"),
+        ("after: [2_pretrain]", "after: [2_pretrian]", "timit has no stage '2_pretrian'"),
+        ("{model}-fold{fold}-seed{seed}", "{model}-seed{seed}", "gives 4 names to 12 runs"),
+        ("    threads: all", "    shown: [small-fold9-seed0]", "shown run 'small-fold9-seed0' is not one of"),
+        ('run: "pretrain-{model}-seed{seed}"', "", "a matrix needs 'run'"),
+    ],
+)
+def test_a_fault_in_a_preset_is_named(preset, old, new, message):
+    assert old in TWO_STAGES
+    with pytest.raises(PresetError, match=re.escape(message)):
+        preset(TWO_STAGES.replace(old, new))
+
+
+def test_an_unknown_preset_is_refused_with_those_that_exist(tmp_path):
+    (tmp_path / "open.yaml").touch()
+    with pytest.raises(PresetError, match=r"no preset 'opne': .* has open"):
+        read_preset(tmp_path / "opne.yaml")
+
+
+def test_a_pattern_matches_its_names_and_nothing_else():
+    pattern = re.compile(pattern_of(["1-1-fold0", "1.1"]))
+    assert [bool(pattern.fullmatch(text)) for text in ("1-1-fold0", "1.1", "1x1", "")] == [True, True, False, False]
+    assert not re.fullmatch(pattern_of([]), "")

@@ -1,0 +1,57 @@
+"""Publishing the records of finished runs."""
+
+import publish_records
+import pytest
+from plan import read_preset
+from publish_records import check_size, megabytes, publish, unfinished
+
+PRESET = """
+papers:
+  lmtcnn:
+    stages:
+      3_train: {matrix: {fold: [0, 1]}, run: "fold{fold}", writes: [record.json]}
+      5_results: {after: [3_train]}
+"""
+
+
+@pytest.fixture
+def preset(tmp_path):
+    (tmp_path / "open.yaml").write_text(PRESET)
+    return read_preset(tmp_path / "open.yaml")
+
+
+@pytest.fixture
+def runs(tmp_path):
+    (tmp_path / "runs/open/lmtcnn/fold0").mkdir(parents=True)
+    (tmp_path / "runs/open/lmtcnn/fold0/record.json").touch()
+    return tmp_path / "runs"
+
+
+def test_finished_runs_are_published_and_the_others_named(preset, runs, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(publish_records, "publish_runs", lambda folder, to: asked.append((folder, to)) or [folder])
+    publish(preset, runs, tmp_path / "results")
+    assert asked == [(runs / "open/lmtcnn", tmp_path / "results")]
+    assert "not finished, not published: fold1" in capsys.readouterr().out
+    assert unfinished(preset, "lmtcnn", runs) == ["fold1"]
+
+
+def test_a_folder_of_exactly_the_limit_passes_and_one_byte_more_does_not(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/a").write_bytes(b"x" * 1_000_000)
+    assert megabytes(tmp_path) == 1
+    check_size(tmp_path, limit_mb=1)
+    (tmp_path / "b").write_bytes(b"x")
+    with pytest.raises(ValueError, match="the limit is 1 MB"):
+        check_size(tmp_path, limit_mb=1)
+
+
+def test_without_a_finished_run_nothing_is_published(preset, tmp_path):
+    with pytest.raises(ValueError, match="no finished run in"):
+        publish(preset, tmp_path / "nowhere", tmp_path / "results")
+
+
+def test_records_of_drawn_people_are_not_published(tmp_path, runs):
+    (tmp_path / "open.yaml").write_text("corpora: {adience: {seed: 0}}" + PRESET)
+    with pytest.raises(ValueError, match="drawn people"):
+        publish(read_preset(tmp_path / "open.yaml"), runs, tmp_path / "results")
