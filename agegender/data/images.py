@@ -73,13 +73,14 @@ def standardise(images: Tensor, contrast: Tensor | None = None) -> Tensor:
     cancel exactly, and is therefore not offered.
     """
     batch, height, width, channels = images.shape
-    pixels = images.permute(0, 3, 1, 2).to(torch.float32).mul_(1 / 255)  # (batch, 3, height, width), channels last
-    mean = pixels.mean((2, 3))  # (batch, 3)
-    variance = torch.linalg.vector_norm(pixels, dim=(2, 3)).square_().div_(height * width) - mean.square()
+    rows = images.reshape(batch, height, width * channels).to(torch.float32)  # long rows: channels alone are too short
+    mean = rows.sum(1).view(batch, width, channels).sum(1) / (height * width)  # (batch, 3), values of 0 to 255
+    square = rows.square().sum(1).view(batch, width, channels).sum(1) / (height * width)
     factor = torch.ones(batch, device=images.device) if contrast is None else contrast.to(images.device)
     centre = mean.mean(1)  # (batch,): contrast leaves the channels' means as they are
-    total = factor.square() * variance.mean(1) + (mean - centre[:, None]).square().mean(1)
-    divisor = total.clamp_min(0).sqrt().clamp_min(1 / math.sqrt(height * width * channels))
-    scale = (factor / divisor)[:, None].expand(-1, channels)
-    shift = (mean * (1 - factor[:, None]) - centre[:, None]) / divisor[:, None]
-    return pixels.mul_(scale[:, :, None, None]).add_(shift[:, :, None, None])
+    variance = (square - mean.square()).mean(1)  # (batch,), within channels
+    total = factor.square() * variance + (mean - centre[:, None]).square().mean(1)
+    divisor = total.clamp_min(0).sqrt().clamp_min(255 / math.sqrt(height * width * channels))
+    shift = (mean * (1 - factor[:, None]) - centre[:, None]) / divisor[:, None]  # (batch, 3)
+    rows.mul_((factor / divisor)[:, None, None]).add_(shift.repeat(1, width)[:, None])
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from agegender.data.loading import Batch, evaluation_loader, training_loader
 from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
-from agegender.training.checkpoints import load_weights, save_weights, step_of
+from agegender.training.checkpoints import load_weights, save_weights, step_offrom agegender.training.memory import keep_freed_memory
 
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "last.ckpt"
@@ -191,6 +191,7 @@ def fit(
     this run, training goes on from there. Raises ``FloatingPointError`` when a loss is no longer finite.
     """
     folder = Path(folder)
+    keep_freed_memory()
     module = MultiTaskTraining(model, prepare, config, folder)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     checkpoint = folder / CHECKPOINT

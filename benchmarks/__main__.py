@@ -1,0 +1,31 @@
+"""``make bench``: print a table of speed ratios, each measured side by side in this run, and write ``results.json``."""
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+
+from agegender.files import write_text
+from benchmarks import bench_lmtcnn
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--num-subjects", type=int, default=60, help="drawn people, about six faces each")
+parser.add_argument("--rounds", type=int, default=5, help="timed turns of each arm")
+parser.add_argument("--output", type=Path, default=Path(__file__).with_name("results.json"))
+arguments = parser.parse_args()
+
+machine = {
+    "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    "cores": os.cpu_count(),
+    "threads": torch.get_num_threads(),
+    "torch": torch.__version__,
+}
+print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
+with tempfile.TemporaryDirectory() as folder:
+    results = bench_lmtcnn.measure(Path(folder), arguments.num_subjects, arguments.rounds)
+entries = [result.as_dict() | {"machine": machine} for result in results]
+write_text(arguments.output, json.dumps(entries, indent=1) + "\n")
+print(f"{sum(result.holds for result in results)} of {len(results)} ratios hold; written to {arguments.output}")
