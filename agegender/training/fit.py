@@ -26,7 +26,8 @@ from torch.utils.data import Dataset
 from agegender.data.loading import Batch, evaluation_loader, training_loader
 from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
-from agegender.training.checkpoints import load_weights, save_weights, step_offrom agegender.training.memory import keep_freed_memory
+from agegender.training.checkpoints import load_weights, save_weights, step_of
+from agegender.training.memory import keep_freed_memory
 
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "last.ckpt"
