@@ -45,13 +45,14 @@ def score(
     chosen = applicable(predictions, metrics)
     if not chosen:
         raise ValueError(f"no row has a label for any of {', '.join(metric.name for metric in metrics)}")
+    by_rows: dict[bytes, list[Metric]] = {}  # metrics that enter with the same rows share the draws of subjects
+    for metric in chosen:
+        by_rows.setdefault(predictions[metric.needs].notna().to_numpy().tobytes(), []).append(metric)
     rows: dict[str, Interval] = {}
-    for needs in dict.fromkeys(metric.needs for metric in chosen):
-        labelled = predictions[predictions[needs].notna()]
-        together = [metric for metric in chosen if metric.needs == needs]
-        rows |= dict(
-            zip([metric.name for metric in together], _intervals(labelled, together, replicates, seed), strict=True)
-        )
+    for together in by_rows.values():
+        labelled = predictions[predictions[together[0].needs].notna()]
+        found = _intervals(labelled, together, replicates, seed)
+        rows |= {metric.name: interval for metric, interval in zip(together, found, strict=True)}
     return pd.DataFrame(
         [{"metric": metric.name, "unit": metric.unit, **_cells(rows[metric.name])} for metric in chosen]
     )
