@@ -122,7 +122,7 @@ def check_complete(executed: Path) -> None:
 def describe(error: PapermillExecutionError) -> str:
     """Return what failed, where, and the end of the traceback, without terminal colours."""
     trace = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", "\n".join(error.traceback)).splitlines()
-    return "\n".join([f"cell {error.cell_index + 1} raised {error.ename}: {error.evalue}", *trace[-25:]])
+    return "\n".join([f"cell {error.exec_count} raised {error.ename}: {error.evalue}", *trace[-25:]])
 
 
 def run(notebook: Path, output: Path, parameters: dict[str, Any], name: str, writes: tuple[str, ...] = ()) -> None:
