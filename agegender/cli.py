@@ -5,8 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agegender.corpora import adience, folder, openpacks
+from agegender.corpora import adience, cards, folder, openpacks
 from agegender.data.manifest import Manifest
+from agegender.files import write_text
 from agegender.labels import SCHEMES, scheme_named
 from agegender.miniatures import layouts
 
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_manifest(commands.add_parser("manifest", help="read a corpus and write its manifest"))
     _add_miniature(commands.add_parser("miniature", help="draw a small corpus in the format of a real one"))
+    _add_predict(commands.add_parser("predict", help="ask a trained model about pictures of faces"))
     _add_audit(commands.add_parser("audit", help="count who and what is in two parts of a manifest"))
     return parser
 
@@ -46,6 +48,7 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subset", choices=adience.SUBSETS, default="all", help="adience: rows with which labels")
     parser.add_argument("--scheme", choices=sorted(SCHEMES), help="folder: the scheme of the column age_group")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="packs: folder to unpack archives to")
+    parser.add_argument("--card", type=Path, help="data card (Markdown) whose table of counts to renew")
     parser.add_argument("--max-quarantined", type=float, default=0.05, help="share of rows that may be set aside")
     parser.set_defaults(run=_run_manifest)
 
@@ -65,9 +68,30 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run_audit)
 
 
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="model.safetensors of a run folder")
+    parser.add_argument("faces", type=Path, nargs="+", help="pictures, each filled by one upright face")
+    parser.add_argument("-o", "--output", type=Path, help="CSV file to write; without it a table is printed")
+    parser.set_defaults(run=_run_predict)
+
+
+def _run_predict(options: argparse.Namespace) -> int:
+    from agegender.use.predict import load_predictor  # here, so that the other commands start without torch
+
+    table = load_predictor(options.model).of_files(options.faces)
+    if options.output:
+        write_text(options.output, table.to_csv(index=False))
+        print(f"{len(table)} faces, {table['problem'].notna().sum()} unreadable; written to {options.output}")
+    else:
+        print(table.round(2).to_string(index=False, na_rep=""))
+    return 0
+
+
 def _run_manifest(options: argparse.Namespace) -> int:
     manifest = _read(options)
     manifest.save(options.output)
+    if options.card:
+        cards.write_counts(options.card, manifest)
     print(summary(manifest))
     print(f"written to {options.output}")
     return 0

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -18,8 +18,8 @@ def save_weights(model: nn.Module, path: Path, facts: dict | None = None) -> Non
         save_file(weights, temporary, {"agegender": json.dumps(facts or {})})
 
 
-def load_weights(model: nn.Module, path: Path) -> dict:
-    """Load weights that ``save_weights`` wrote into ``model`` and return their facts.
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load weights that ``save_weights`` wrote into ``model``.
 
     Raises ``ValueError`` listing, sorted, the weights that only one side has or whose shapes differ.
     """
@@ -34,8 +34,15 @@ def load_weights(model: nn.Module, path: Path) -> dict:
     if problems:
         raise ValueError(f"{path} does not fit the model: " + "; ".join(problems))
     model.load_state_dict(weights)
-    with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("agegender", "{}"))
+
+
+def read_facts(path: Path) -> dict:
+    """Return the facts that ``save_weights`` was given; raise ``ValueError`` when the file is no safetensors file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("agegender", "{}"))
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file, or half of one: {error}") from error
 
 
 def step_of(checkpoint: Path) -> int:

@@ -1,0 +1,87 @@
+"""A trained model on a reader's own faces, with the very preprocessing of its test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from agegender.data.images import UnreadableImageError, decode_image, standardise
+from agegender.data.loading import EvaluationFaces
+from agegender.labels import AgeScheme, scheme_named
+from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.lmtcnn import INPUT_PX, LMTCNN
+from agegender.models.multitask import MultiTaskModel
+from agegender.training.checkpoints import load_weights, read_facts
+from agegender.training.fit import predict
+
+DECODED_PX = 256
+"""Faces are decoded to this size and their centre is cut out, as in the intended test."""
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model that was read from a file, and what its file says of it."""
+
+    model: MultiTaskModel
+    scheme: AgeScheme
+    facts: dict
+
+    def of_files(self, paths: Sequence[Path]) -> pd.DataFrame:
+        """Return one row for each file, in order: what the model says, or why the file could not be read.
+
+        Columns: ``path``, ``age_group`` (the most probable label), ``age`` (years, the expected midpoint), one
+        probability ``p <label>`` for each group, ``p_female``, and ``problem`` (missing where there is none).
+        A face has to fill the picture as in the training corpus: nothing is detected or aligned here.
+        """
+        faces: list[np.ndarray] = []
+        problems: list[str | None] = []
+        for path in paths:
+            try:
+                faces.append(decode_image(path, DECODED_PX))
+                problems.append(None)
+            except UnreadableImageError as error:
+                problems.append(str(error))
+        table = pd.DataFrame({"path": [str(path) for path in paths]})
+        said = self._of_faces(np.stack(faces)) if faces else pd.DataFrame()
+        said.index = pd.Index([row for row, problem in enumerate(problems) if problem is None], dtype="int64")
+        return table.join(said).assign(problem=pd.Series(problems, dtype="str"))
+
+    def _of_faces(self, faces: np.ndarray) -> pd.DataFrame:
+        batches = EvaluationFaces(faces, np.arange(len(faces)), {}, BATCH_SIZE, crop_px=INPUT_PX)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        decoded = predict(self.model, lambda batch: standardise(batch["images"]), batches, device)
+        groups = decoded["p_group"]
+        table = pd.DataFrame({"age_group": [self.scheme.labels[group] for group in groups.argmax(1)]})
+        table["age"] = decoded["age"]
+        for label, probabilities in zip(self.scheme.labels, groups.T, strict=True):
+            table[f"p {label}"] = probabilities
+        return table.assign(p_female=decoded["p_female"])
+
+
+def load_predictor(path: Path) -> Predictor:
+    """Read a ``model.safetensors`` that a run left in its folder.
+
+    Raises ``FileNotFoundError``, or ``ValueError`` for a file without the facts that are needed to build the model, for
+    weights that do not fit, and for a model whose answer about one face depends on the other faces of its batch.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} does not exist: give the model.safetensors of a run folder")
+    facts = read_facts(path)
+    if "architecture" not in facts or facts.get("name") != "LMTCNN":
+        raise ValueError(f"{path} does not say how its model is built: only files written by a run can be used")
+    if facts["architecture"]["uses_batch_statistics_at_test"]:
+        raise ValueError(
+            f"{path} was trained as published: it normalises a face by the other faces of its batch, so it has no "
+            "answer for a face alone. Use a run of the variant as_intended."
+        )
+    scheme = scheme_named(facts["scheme"])
+    encoder = LMTCNN(**facts["architecture"])
+    heads = {"age": AgeGroupHead(encoder.out_features, scheme), "gender": GenderHead(encoder.out_features)}
+    model = MultiTaskModel(encoder, heads)
+    load_weights(model, path)
+    return Predictor(model, scheme, facts)
