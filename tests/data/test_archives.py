@@ -1,3 +1,4 @@
+import hashlib
 import io
 import tarfile
 
@@ -75,11 +76,16 @@ def test_something_that_is_no_archive_is_refused(tmp_path):
         unpack(path, tmp_path / "cache")
 
 
-def test_an_archive_that_the_list_of_hashes_does_not_name_is_refused(tmp_path):
+def test_an_archive_is_refused_if_the_list_of_hashes_does_not_name_it_or_has_another_hash(tmp_path):
     archive = make_archive(tmp_path / "pack.tar.gz", [("a", b"one")])
     (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  other.tar.gz\n")
     with pytest.raises(UnsafeArchiveError, match=r"has no line for pack\.tar\.gz"):
         unpack(archive, tmp_path / "cache")
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64} *{archive.name}\n")
+    with pytest.raises(UnsafeArchiveError, match="its SHA-256 is"):
+        unpack(archive, tmp_path / "cache")
+    (tmp_path / "SHA256SUMS").write_text(f"{hashlib.sha256(archive.read_bytes()).hexdigest()} *{archive.name}\n")
+    assert unpack(archive, tmp_path / "cache").is_dir()
 
 
 def test_what_another_process_unpacked_meanwhile_is_used(tmp_path, monkeypatch):

@@ -47,6 +47,11 @@ def test_chains_of_near_duplicates_are_one_group_named_by_its_first_also_across_
     assert groups.tolist() == [*range(300), 0, 0]
 
 
+def test_a_group_that_is_joined_late_is_still_named_by_its_first():
+    base = difference_hash(random_image(0))
+    assert near_duplicate_groups(np.stack([flipped(base, 16), base, flipped(base, 8)]), 8).tolist() == [0, 0, 0]
+
+
 def test_groups_agree_with_comparing_every_pair():
     rng = np.random.default_rng(0)
     base = rng.integers(0, 2**63, (30, 4), dtype=np.uint64)

@@ -1,0 +1,50 @@
+"""The counts in a data card: made from a manifest, written between two markers of the card's Markdown."""
+
+from pathlib import Path
+
+from agegender.data.manifest import Manifest
+from agegender.files import write_text
+
+BEGIN, END = "<!-- counts: begin, written by a command -->", "<!-- counts: end -->"
+
+
+def counts_table(manifest: Manifest) -> str:
+    """Return what ``Manifest.describe`` counts as a Markdown table of two columns."""
+    facts = manifest.describe()
+    both = manifest.examples["age_group"].notna() & manifest.examples["gender"].notna()
+    counts = {
+        "examples": facts["num_examples"],
+        "subjects" if facts["has_identities"] else "subjects (pictures and their near-duplicates)": facts[
+            "num_subjects"
+        ],
+        "with an age in years": facts["num_with_age"],
+        "with an age group": sum(facts["age_groups"].values()),
+        "with an age group and a gender": int(both.sum()),
+        **{f"age group {label}": count for label, count in facts["age_groups"].items()},
+        **{f"gender {gender}": count for gender, count in facts["genders"].items()},
+        **{f"published split {name}": count for name, count in facts["published_splits"].items()},
+        "set aside": len(manifest.quarantine),
+        **{f"set aside: {reason}": count for reason, count in facts["quarantined"].items()},
+    }
+    rows = [f"| {what} | {count:,} |" for what, count in counts.items()]
+    return "\n".join(["| what | number |", "| --- | ---: |", *rows])
+
+
+def counts_in(card: Path) -> str:
+    """Return the table that stands between the markers of a card; raise ``ValueError`` if the markers are missing."""
+    return _parts(card)[1].strip()
+
+
+def write_counts(card: Path, manifest: Manifest) -> None:
+    """Put the counts of ``manifest`` between the markers of a card; raise ``ValueError`` if the markers are missing."""
+    before, _, after = _parts(card)
+    write_text(card, f"{before}{BEGIN}\n\n{counts_table(manifest)}\n\n{END}{after}")
+
+
+def _parts(card: Path) -> tuple[str, str, str]:
+    text = Path(card).read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    inside, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{card} has no place for counts: it needs the lines {BEGIN!r} and {END!r}")
+    return before, inside, after

@@ -1,0 +1,113 @@
+"""The data cards: their counts are those that the readers find, and their Croissant files are valid."""
+
+import json
+import os
+from pathlib import Path
+
+import mlcroissant
+import pytest
+
+from agegender.cli import main
+from agegender.corpora import adience, openpacks
+from agegender.corpora.cards import BEGIN, END, counts_in, counts_table, write_counts
+from agegender.miniatures import layouts
+
+from .published_adience import write_published_folds
+
+CARDS = Path(__file__).parents[2] / "data_cards"
+NAMES = ["adience", "fairface", "utkface", "miniatures"]
+HEADINGS = [
+    "Why it was made, and from what",
+    "Who is in it",
+    "How age and gender were labelled",
+    "Counts",
+    "Known faults",
+    "Permitted use",
+    "Who is missing, and whom it may fail",
+    "How to get it",
+    "Citation",
+]
+
+
+@pytest.fixture(scope="module")
+def default_miniature(tmp_path_factory):
+    """The default miniature in people and labels; small pictures, on which no count depends."""
+    return layouts.write_adience(tmp_path_factory.mktemp("default") / "adience", size_px=16)
+
+
+def test_the_counts_of_the_miniature_card_are_those_of_the_default_miniature(default_miniature):
+    assert counts_in(CARDS / "miniatures.md") == counts_table(adience.read(default_miniature, subset="all"))
+
+
+def test_the_counts_of_the_adience_card_are_those_of_fold_files_with_the_published_labels(tmp_path):
+    folds = write_published_folds(tmp_path)
+    assert counts_in(CARDS / "adience.md") == counts_table(adience.read(folds, labels_only=True, subset="all"))
+
+
+@pytest.mark.parametrize("corpus", ["fairface", "utkface"])
+def test_the_counts_of_a_pack_card_are_those_of_the_pack(corpus, tmp_path):
+    data = os.environ.get("AGEGENDER_DATA")
+    if not data or not list(Path(data).glob(f"face-{corpus}*")):
+        pytest.skip(f"AGEGENDER_DATA does not name a folder with face-{corpus}")
+    read = openpacks.read_fairface if corpus == "fairface" else openpacks.read_utkface
+    assert counts_in(CARDS / f"{corpus}.md") == counts_table(read(Path(data), tmp_path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_answers_every_question_in_order_and_has_counts(name):
+    text = (CARDS / f"{name}.md").read_text(encoding="utf-8")
+    headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert headings == HEADINGS
+    assert "| examples | " in counts_in(CARDS / f"{name}.md")
+    assert f"({name}.json)" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_croissant_file_is_valid_without_a_warning(name, caplog):
+    description = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))
+    dataset = mlcroissant.Dataset(jsonld=description)
+    assert dataset.metadata.name == name
+    assert dataset.metadata.license
+    issues = dataset.metadata.ctx.issues
+    assert not issues.errors
+    assert not issues.warnings
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, adience_miniature, packs):
+    read = {
+        "adience": lambda: adience.read(adience_miniature),
+        "miniatures": lambda: adience.read(adience_miniature),
+        "fairface": lambda: openpacks.read_fairface(packs),
+        "utkface": lambda: openpacks.read_utkface(packs),
+    }[name]
+    fields = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))["recordSet"][0]["field"]
+    assert [field["name"] for field in fields] == list(read().examples.columns)
+    kinds = {"sc:Text": "str", "sc:Float": "float64", "sc:Integer": "Int64"}
+    assert {field["name"]: kinds[field["dataType"]] for field in fields} == read().examples.dtypes.astype(str).to_dict()
+
+
+def test_the_licence_of_utkface_is_said_to_be_non_commercial_in_title_and_licence_line():
+    text = (CARDS / "utkface.md").read_text(encoding="utf-8")
+    assert "non-commercial research only" in text.splitlines()[0]
+    assert "| Licence | **non-commercial research only**" in text
+
+
+def test_counts_are_renewed_between_the_markers_and_nothing_else_changes(default_miniature, tmp_path):
+    card = tmp_path / "card.md"
+    card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    output = str(tmp_path / "m.parquet")
+    assert main(["manifest", "adience", str(default_miniature), "-o", output, "--card", str(card)]) == 0
+    text = card.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{BEGIN}\n")
+    assert text.endswith(f"{END}\nafter\n")
+    assert "old" not in text
+    assert counts_in(card) == counts_table(adience.read(default_miniature, subset="all"))
+
+
+def test_a_card_without_a_place_for_counts_is_refused(default_miniature, tmp_path):
+    card = tmp_path / "card.md"
+    card.write_text("no markers", encoding="utf-8")
+    with pytest.raises(ValueError, match="has no place for counts"):
+        write_counts(card, adience.read(default_miniature))
+    assert card.read_text(encoding="utf-8") == "no markers"
