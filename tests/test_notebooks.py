@@ -1,0 +1,47 @@
+"""Every notebook is executed at its smallest size, in the order that the preset gives, by what the book uses too."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book" / "tools"))
+
+from plan import read_preset  # noqa: E402
+
+SMALLEST = read_preset(ROOT / "presets/smallest.yaml")
+
+
+def execute(stage, run, folder):
+    """Execute one run with its folder below ``folder``; return the executed notebook and what was printed."""
+    places = {"data": str(folder / "corpora"), "records": f"{folder}/runs/{stage.preset}/{stage.paper}"}
+    output = Path(stage.folder(run, root=f"{folder}/runs")) / "notebook.ipynb"
+    parameters = json.dumps(stage.parameters_of(run, places))
+    command = [sys.executable, "book/tools/run_notebook.py", stage.notebook, output, "--parameters", parameters]
+    command += ["--writes", *stage.writes]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    return output, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_every_notebook_runs_to_its_end(tmp_path):
+    for corpus, options in SMALLEST.corpora.items():
+        flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+        command = [sys.executable, "-m", "agegender.cli", "miniature", corpus, tmp_path / "corpora" / corpus, *flags]
+        subprocess.run(command, cwd=ROOT, check=True)
+    executed = set()
+    for stage in SMALLEST.stages:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for output, printed in pool.map(lambda run, stage=stage: execute(stage, run, tmp_path), stage.runs):
+                assert output.is_file(), printed
+                assert nbformat.read(output, 4).metadata.papermill.end_time
+        executed.add(stage.notebook)
+    assert executed == {str(path.relative_to(ROOT)) for path in (ROOT / "notebooks").glob("*/*.ipynb")}
+    assert len(executed) >= 4
