@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "book" / "tools"))
 
-from chapters import EXECUTED, TOC, pages_of_records, pages_of_runs, table_of_contents
+from chapters import CARDS, EXECUTED, TOC, pages_of_records, pages_of_runs, table_of_contents
 from lifeline import end_with_parent
 from plan import RECORDS, RESULTS, pattern_of, read_preset, recorded_runs
 
@@ -24,9 +24,9 @@ DATA = f"miniatures/{PRESET.name}" if PRESET.corpora else f"cache/data/{PRESET.n
 STAGES = PRESET.stages if HAS_DATA else ()
 RECORD_PAGES = pages_of_records()
 PAGES = {page.placed: page for page in [*RECORD_PAGES, *(pages_of_runs(PRESET) if HAS_DATA else [])]}
-PROSE = sorted(str(path) for path in Path("book").rglob("*.md") if "_build" not in path.parts)
+PROSE = sorted(str(path) for path in Path("book").rglob("*.md") if not {"_build", "executed"} & set(path.parts))
 BOOK = [*PROSE, "book/_config.yml", "book/references.bib", *map(str, Path("book/_ext").glob("*.py"))]
-BOOK += sorted(str(path) for path in Path("data_cards").glob("*.md"))
+CARD_FILES = sorted(path.name for path in Path("data_cards").iterdir())
 
 
 def earlier(stage, wildcards):
@@ -68,6 +68,7 @@ localrules:
     runs,
     contents,
     place,
+    card,
 
 
 rule book:
@@ -156,9 +157,18 @@ rule contents:
     output:
         TOC,
     params:
-        text=table_of_contents(list(PAGES.values())),
+        text=table_of_contents(list(PAGES.values()), [name[:-3] for name in CARD_FILES if name.endswith(".md")]),
     shell:
         "printf %s {params.text:q} > {output:q}"
+
+
+rule card:
+    input:
+        "data_cards/{name}",
+    output:
+        CARDS + "/{name}",
+    shell:
+        "cp {input:q} {output:q}"
 
 
 rule html:
@@ -166,6 +176,7 @@ rule html:
         TOC,
         list(PAGES),
         BOOK,
+        [f"{CARDS}/{name}" for name in CARD_FILES],
     output:
         "book/_build/html/index.html",
     shell:

@@ -28,8 +28,8 @@ MAY_IMPORT = {
 WITHOUT_TORCH = re.compile(r"agegender\.(evaluation|corpora)(\..*)?|agegender\.data\.(manifest|splits)")
 TORCH = {"torch", "torchvision", "torchaudio", "lightning", "torchmetrics"}
 TREE = (
-    "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "Snakefile", "pyproject.toml",
-    "requirements.lock", "constraints.txt", "environment.yml", ".ci/run", ".github/workflows/ci.yml",
+    "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "Snakefile",
+    "pyproject.toml", "requirements.lock", "constraints.txt", "environment.yml", ".ci/run", ".github/workflows/ci.yml",
     ".pre-commit-config.yaml", "presets/miniature.yaml", "presets/open.yaml", "presets/paper.yaml", "book/_config.yml",
     "book/index.md", "book/references.bib", "notebooks", "agegender", "data_cards", "tests", "benchmarks",
 )  # fmt: skip
@@ -41,7 +41,7 @@ NOT_CORPORA = {"__init__", "faces", "folder", "tables", "cards"}
 
 def tracked_files():
     command = ["git", "ls-files", "-z"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S607
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 

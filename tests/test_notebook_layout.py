@@ -91,8 +91,9 @@ def test_a_preset_injects_only_what_its_notebooks_declare(preset):
             assert set(stage.parameters_of(run, PLACES)) <= set(declared), (stage.notebook, run)
 
 
-def test_the_real_presets_differ_in_their_values_and_not_in_their_stages():
-    stages = [{(stage.paper, stage.name) for stage in preset.stages} for preset in PRESETS]
+def test_the_presets_differ_in_their_values_and_not_in_their_stages():
+    named = [preset for preset in PRESETS if preset.name in {"miniature", "open", "paper", "smallest"}]
+    stages = [{(stage.paper, stage.name) for stage in preset.stages} for preset in named]
     assert all(first == second for first, second in pairwise(stages))
 
 

@@ -15,7 +15,9 @@ LOG = BUILD / "build.log"
 def chapter_files(toc: Path) -> list[str]:
     """Return all pages of a table of contents, without suffix, relative to ``book/``."""
     content = yaml.safe_load(toc.read_text(encoding="utf-8"))
-    return [content["root"]] + [chapter["file"] for part in content["parts"] for chapter in part["chapters"]]
+    chapters = [chapter for part in content["parts"] for chapter in part["chapters"]]
+    pages = [page["file"] for chapter in chapters for page in (chapter, *chapter.get("sections", ()))]
+    return [content["root"], *pages]
 
 
 def forget_other_contents(toc: Path) -> None:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from plan import PRESETS, RECORDS, RESULTS, Preset, Stage, preset_names, read_preset, recorded_runs
 
-PROSE = ("how-to-read", "data", "responsible-use", "reproduce")
 EXECUTED = "book/executed"
 TOC = f"{EXECUTED}/_toc.yml"
+CARDS = f"{EXECUTED}/cards"
+"""Copies of the data cards, which lie outside of ``book/``."""
 
 MINIATURE = """\
 :::{{admonition}} Miniature: drawn people, no measurement
@@ -81,9 +83,17 @@ def pages_of_records(folder: Path = PRESETS, results: Path = RESULTS) -> list[Pa
     return pages
 
 
-def table_of_contents(pages: list[Page]) -> str:
+def prose(cards: list[str]) -> dict[str, Any]:
+    """Return the first part of the table of contents; the data cards stand below the chapter on data."""
+    sections = [{"file": f"{CARDS.removeprefix('book/')}/{name}"} for name in cards]
+    data = {"file": "data", "sections": sections} if sections else {"file": "data"}
+    chapters = [{"file": "how-to-read"}, data, {"file": "responsible-use"}, {"file": "reproduce"}]
+    return {"caption": "Before the results", "chapters": chapters}
+
+
+def table_of_contents(pages: list[Page], cards: list[str]) -> str:
     """Return the text of ``_toc.yml``: the prose, then a part for each paper, real runs before miniatures."""
-    parts = [{"caption": "Before the results", "chapters": [{"file": name} for name in PROSE]}]
+    parts = [prose(cards)]
     for paper in dict.fromkeys(page.stage.paper for page in pages):
         own = sorted((page for page in pages if page.stage.paper == paper), key=lambda page: not page.recorded)
         files = [page.placed.removeprefix("book/").removesuffix(".ipynb") for page in own]

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from build_html import chapter_files
 from chapters import pages_of_records, pages_of_runs, table_of_contents
 from place_notebook import marked, place
 from plan import read_preset
@@ -70,7 +71,7 @@ def test_without_records_or_with_half_a_record_there_is_no_such_page(presets, re
 def test_real_runs_stand_before_miniatures_in_the_contents(presets, results, monkeypatch):
     monkeypatch.chdir(ROOT)
     pages = [*pages_of_runs(read_preset(presets / "miniature.yaml")), *pages_of_records(presets, results)]
-    content = yaml.safe_load(table_of_contents(pages))
+    content = yaml.safe_load(table_of_contents(pages, []))
     [lmtcnn] = [part for part in content["parts"] if part["caption"] == "lmtcnn"]
     assert [chapter["file"] for chapter in lmtcnn["chapters"]] == [
         "lmtcnn/intro",
@@ -80,10 +81,16 @@ def test_real_runs_stand_before_miniatures_in_the_contents(presets, results, mon
     ]
 
 
-def test_every_page_of_prose_in_the_contents_exists(monkeypatch):
+def test_each_data_card_has_a_page_below_the_chapter_on_data():
+    content = yaml.safe_load(table_of_contents([], ["adience"]))
+    [data] = [chapter for chapter in content["parts"][0]["chapters"] if chapter["file"] == "data"]
+    assert data["sections"] == [{"file": "executed/cards/adience"}]
+
+
+def test_every_page_of_prose_in_the_contents_exists(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
-    content = yaml.safe_load(table_of_contents([]))
-    files = [content["root"], *(chapter["file"] for part in content["parts"] for chapter in part["chapters"])]
+    (tmp_path / "_toc.yml").write_text(table_of_contents([], []))
+    files = chapter_files(tmp_path / "_toc.yml")
     assert len(files) > 4
     assert [name for name in files if not Path(f"book/{name}.md").is_file()] == []
 

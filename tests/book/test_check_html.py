@@ -106,8 +106,10 @@ def test_committed_records_without_a_page_are_a_fault(monkeypatch):
 
 def test_the_chapters_of_a_table_of_contents_are_all_found(tmp_path):
     toc = tmp_path / "_toc.yml"
-    toc.write_text("{root: index, parts: [{chapters: [{file: a}, {file: b/c}]}, {chapters: [{file: d}]}]}")
-    assert chapter_files(toc) == ["index", "a", "b/c", "d"]
+    toc.write_text(
+        "{root: index, parts: [{chapters: [{file: a, sections: [{file: e}]}, {file: b/c}]}, {chapters: [{file: d}]}]}"
+    )
+    assert chapter_files(toc) == ["index", "a", "e", "b/c", "d"]
 
 
 @pytest.mark.slow
