@@ -3,8 +3,10 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow as arrow
@@ -126,7 +128,7 @@ class Manifest:
             scheme=scheme_named(facts["scheme"]) if facts["scheme"] else None,
             root=Path(facts["root"]) if facts["root"] else None,
             has_identities=facts["has_identities"],
-            quarantine=pd.DataFrame(facts["quarantine"], columns=list(QUARANTINE_COLUMNS)),
+            quarantine=pd.DataFrame(facts["quarantine"]) if facts["quarantine"] else empty_quarantine(),
         )
 
 
@@ -187,12 +189,30 @@ def _with_all_columns(rows: pd.DataFrame) -> pd.DataFrame:
         if name not in rows:
             rows[name] = unknown
     text = dict.fromkeys(("path", "subject", "gender", "corpus", "modality", "published_split"), "str")
-    rows = rows.astype(text | {"age": "float64", "age_group": "Int64"})
+    rows = _cast(rows, text | {"age": "float64", "age_group": "Int64"})
     return rows[[*COLUMNS, *(name for name in rows.columns if name not in COLUMNS)]]
 
 
+def _cast(rows: pd.DataFrame, types: dict[str, str]) -> pd.DataFrame:
+    try:
+        return rows.astype(types)
+    except (ValueError, TypeError):
+        for name, place in product(types, range(len(rows))):
+            cell = rows[[name]].iloc[[place]]
+            try:
+                cell.astype({name: types[name]})
+            except (ValueError, TypeError):
+                value, kind = _plain(cell.iloc[0, 0]), {"float64": "a number"}.get(types[name], "a whole number")
+                raise ValueError(f"column {name!r}, row {cell.index[0]}: {value!r} is not {kind}") from None
+        raise
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _without_repeated_paths(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    repeated = rows["path"].duplicated(keep=False)
+    repeated = rows["path"].duplicated(keep=False) & rows["path"].notna()
     if not repeated.any():
         return rows, None
     labels = ["path", "subject", "age", "age_group", "gender"]
@@ -211,7 +231,8 @@ def _check(rows: pd.DataFrame, scheme: AgeScheme | None) -> None:
     except pa.errors.SchemaErrors as error:
         first = error.failure_cases.iloc[0]
         raise ValueError(
-            f"column {first['column']!r}, row {first['index']}: {first['failure_case']!r} breaks the rule "
+            f"column {first['column']!r}, row {first['index']}: "
+            f"{_plain(first['failure_case'])!r} breaks the rule "
             f"{first['check']!r} ({len(error.failure_cases)} such values in all)"
         ) from None
     groups = rows["age_group"].dropna()
@@ -226,7 +247,3 @@ def _single_value(rows: pd.DataFrame, column: str) -> str:
     if len(values) != 1:
         raise ValueError(f"a manifest holds one {column}, got {len(values)}: {list(values[:5])}")
     return str(values[0])
-
-
-def _counts(values: pd.Series) -> dict[str, int]:
-    return {str(value): int(count) for value, count in values.value_counts().sort_index().items()}
