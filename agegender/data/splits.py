@@ -38,19 +38,23 @@ def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key
     ``key`` may name a coarser column (``user``: all subjects of an album together, so that no photograph with two
     people in it is torn apart).
 
-    Folds are balanced by age group and gender as far as whole subjects allow. They depend on the set of examples and
-    on ``seed``, not on the order of the rows. Raises ``ValueError`` when there are fewer subjects than folds.
+    Folds are balanced by age group and gender as far as whole subjects allow, and by size alone when no age group of
+    a gender has as many examples as there are folds. They depend on the set of examples and on ``seed``, not on the
+    order of the rows. Raises ``ValueError`` when there are fewer subjects than folds.
     """
     num_keys = examples[key].nunique()
     if not 2 <= num_folds <= num_keys:
         raise ValueError(f"num_folds must lie in 2..{num_keys} (the number of {key}s), got {num_folds}")
     order = np.argsort(examples["path"].to_numpy(), kind="stable")
     ordered = examples.iloc[order]
+    stratum = _stratum(ordered)
+    if stratum.value_counts().max() < num_folds:
+        stratum = pd.Series("all", index=ordered.index)
     folds = np.empty(len(examples), dtype=np.int64)
     kfold = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a stratum smaller than the number of folds is balanced as far as it goes
         warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
-        for fold, (_, held_out) in enumerate(kfold.split(ordered, _stratum(ordered), ordered[key])):
+        for fold, (_, held_out) in enumerate(kfold.split(ordered, stratum, ordered[key])):
             folds[order[held_out]] = fold
     return folds
 
@@ -91,9 +95,14 @@ def split_by_subject(
 ) -> Split:
     """Test on one fold, and take the validation subjects out of the others: no subject is in two parts.
 
-    The validation part holds about ``validation_share`` of the remaining examples; ``key`` is explained in
-    ``subject_folds``. Raises ``ValueError`` for a fold that does not exist or is empty.
+    The validation part holds about ``validation_share`` (at most a half) of the remaining examples; ``key`` is
+    explained in ``subject_folds``. Raises ``ValueError`` for a fold that does not exist or is empty, for another
+    number of folds than examples, and when too few subjects remain to take that share of them.
     """
+    if not 0 < validation_share <= 0.5:
+        raise ValueError(f"validation_share must lie above 0 and be at most 0.5, got {validation_share}")
+    if len(folds) != len(examples):
+        raise ValueError(f"there are {len(folds)} fold numbers for {len(examples)} examples")
     test, pool = _test_and_pool(folds, test_fold)
     pool_folds = subject_folds(examples.iloc[pool], round(1 / validation_share), seed, key)
     return Split(train=pool[pool_folds != 0], validation=pool[pool_folds == 0], test=test)
@@ -152,5 +161,5 @@ def _test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.nd
 
 def _stratum(examples: pd.DataFrame) -> pd.Series:
     """Age group (or decade, where the corpus has years) and gender, as one label to balance the folds by."""
-    age = examples["age_group"].astype("str") if examples["age_group"].notna().any() else examples["age"] // 10
-    return age.astype("str") + "/" + examples["gender"].astype("str").fillna("unknown")
+    age = examples["age_group"] if examples["age_group"].notna().any() else examples["age"] // 10
+    return age.astype("str").fillna("unknown") + "/" + examples["gender"].astype("str").fillna("unknown")
