@@ -20,20 +20,29 @@ def decode_image(path: Path, size_px: int) -> np.ndarray:
     """Decode a picture and resize it to a square: uint8 RGB of shape (``size_px``, ``size_px``, 3).
 
     The picture is turned as its EXIF data say. A JPEG that is much larger than asked for is decoded at a half,
-    a quarter or an eighth of its size, which the format gives at a fraction of the cost. Raises
-    ``UnreadableImageError`` for a file that is missing, half-written, no picture, or of more than ``MAX_PIXELS``.
+    a quarter or an eighth of its size, which the format gives at a fraction of the cost. Of 16 bits a pixel the upper
+    eight are taken; transparency is ignored. Raises ``UnreadableImageError`` for a file that is missing, half-written,
+    no picture, of more than ``MAX_PIXELS``, or of 32-bit pixels, whose range no one states.
     """
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImageError(f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             image.draft("RGB", (size_px, size_px))
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright = _as_rgb(ImageOps.exif_transpose(image), path)
             return np.asarray(upright.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, UnreadableImageError):
-            raise
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # the decoders of damaged files raise whatever they come upon
         raise UnreadableImageError(f"{path}: {_without_path(error)}") from error
+
+
+def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode.startswith("I;16"):  # convert() would cut everything above 255 to white
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise UnreadableImageError(f"{path}: 32-bit pixels, whose range no one states")
+    return image.convert("RGB")
 
 
 def _without_path(error: Exception) -> str:
