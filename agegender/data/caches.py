@@ -44,7 +44,8 @@ def cache_images(
     ``squash_px`` resizes the decoded face once more, as TensorFlow 1 does, which is how the published test images are
     made. The cache is named after the manifest, the sizes and the length and date of every file, so a changed file
     makes a new one; its checksum is compared whenever it is opened, and a damaged cache is made again. Raises
-    ``TooManyQuarantinedError`` when more than ``max_unreadable_share`` of the files cannot be decoded.
+    ``TooManyQuarantinedError`` when more than ``max_unreadable_share`` of the files cannot be decoded (no cache is
+    kept then), and ``OSError`` when the disk is full; either way nothing half-written stays behind.
     """
     if manifest.root is None:
         raise ValueError("this manifest was read from labels only: read it again with the folder of its images")
@@ -52,7 +53,9 @@ def cache_images(
     array_path, facts_path = Path(folder) / f"{name}.npy", Path(folder) / f"{name}.json"
     unreadable = _unreadable_if_whole(array_path, facts_path)
     if unreadable is None:
-        unreadable = _write_cache(manifest, array_path, facts_path, size_px, squash_px, num_threads)
+        unreadable = _write_cache(
+            manifest, array_path, facts_path, size_px, squash_px, max_unreadable_share, num_threads
+        )
     _check_share(manifest, unreadable, max_unreadable_share)
     bad_rows = np.array([int(row) for row in unreadable], dtype=np.int64)
     readable = np.setdiff1d(np.arange(len(manifest)), bad_rows)
@@ -74,15 +77,17 @@ def _unreadable_if_whole(array_path: Path, facts_path: Path) -> dict[str, str] |
     """The unreadable rows of a cache that is whole, ``None`` for one that is missing or damaged."""
     try:
         facts = json.loads(facts_path.read_text())
-        if array_path.stat().st_size == facts["num_bytes"] and _checksum(array_path) == facts["crc32"]:
-            return facts["unreadable"]
-    except (OSError, ValueError, KeyError):
+        unreadable = facts["unreadable"]
+        if array_path.stat().st_size == facts["num_bytes"] and _checksum(array_path, unreadable) == facts["crc32"]:
+            return unreadable
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
 
 
-def _checksum(path: Path) -> int:
-    crc = 0
+def _checksum(path: Path, unreadable: dict[str, str]) -> int:
+    """The checksum of the images, and of the list of those that are none."""
+    crc = zlib.crc32(json.dumps(unreadable).encode()) if unreadable else 0
     with path.open("rb") as file:
         while block := file.read(1 << 24):
             crc = zlib.crc32(block, crc)
@@ -90,7 +95,13 @@ def _checksum(path: Path) -> int:
 
 
 def _write_cache(
-    manifest: Manifest, array_path: Path, facts_path: Path, size_px: int, squash_px: int | None, num_threads: int | None
+    manifest: Manifest,
+    array_path: Path,
+    facts_path: Path,
+    size_px: int,
+    squash_px: int | None,
+    max_unreadable_share: float,
+    num_threads: int | None,
 ) -> dict[str, str]:
     root = Path(str(manifest.root))
     side = squash_px or size_px
@@ -98,6 +109,7 @@ def _write_cache(
     with replaced_atomically(array_path) as temporary:
         shape = (len(manifest), side, side, 3)
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        _take_room(temporary)
 
         def decode(row: int, path: str) -> str | None:
             try:
@@ -112,10 +124,25 @@ def _write_cache(
             for row, reason in enumerate(tqdm(reasons, "decoding faces", len(manifest), mininterval=2, unit="face")):
                 if reason is not None:
                     unreadable[str(row)] = reason
+        _check_share(manifest, unreadable, max_unreadable_share)
         images.flush()
-        facts = {"num_bytes": temporary.stat().st_size, "crc32": _checksum(temporary), "unreadable": unreadable}
+        crc = _checksum(temporary, unreadable)
+        facts = {"num_bytes": temporary.stat().st_size, "crc32": crc, "unreadable": unreadable}
     write_text(facts_path, json.dumps(facts))
     return unreadable
+
+
+def _take_room(path: Path) -> None:
+    """Claim the disk space of a new file now: a disk that fills up under mapped memory ends the process at once."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    num_bytes = path.stat().st_size
+    with path.open("rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+        except OSError as error:
+            reason = f"{error.strerror}: the decoded faces need {num_bytes / 2**20:,.0f} MiB"
+            raise OSError(error.errno, reason, str(path.parent)) from error
 
 
 def _check_share(manifest: Manifest, unreadable: dict[str, str], max_share: float) -> None:
