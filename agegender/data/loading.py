@@ -65,6 +65,7 @@ class TrainingFaces(Dataset[Batch]):
     ) -> None:
         if len(rows) == 0:
             raise ValueError("no training examples: the training part of the split is empty")
+        _check_lengths(rows, targets, batch_size)
         if augmentation is not None and augmentation.crop_px > images.shape[1]:
             raise ValueError(f"a crop of {augmentation.crop_px} px does not fit into faces of {images.shape[1]} px")
         self.images, self.rows, self.targets = images, rows, targets
@@ -133,6 +134,9 @@ class EvaluationFaces(Dataset[Batch]):
     ) -> None:
         if len(rows) == 0:
             raise ValueError("no examples to evaluate: this part of the split is empty")
+        _check_lengths(rows, targets, batch_size)
+        if crop_px is not None and crop_px > images.shape[1]:
+            raise ValueError(f"a crop of {crop_px} px does not fit into faces of {images.shape[1]} px")
         self.images, self.rows, self.targets = images, rows, targets
         self.batch_size = batch_size
         margin = 0 if crop_px is None else (images.shape[1] - crop_px) // 2
@@ -162,6 +166,14 @@ class Steps(Sampler[int]):
 
     def __len__(self) -> int:
         return self.stop
+
+
+def _check_lengths(rows: np.ndarray, targets: dict[str, np.ndarray], batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    for name, values in targets.items():
+        if len(values) != len(rows):
+            raise ValueError(f"{len(values)} values of {name!r} for {len(rows)} examples")
 
 
 def training_loader(faces: Dataset, start: int, stop: int, num_workers: int = 0) -> DataLoader:
