@@ -27,7 +27,8 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (batch, channels, height, width); the shape stays."""
-        energy = functional.conv2d(x.square(), self.band.to(x.dtype)).float()  # in float: 1 + small is lost in bf16
+        energy = functional.conv2d(x.square(), self.band.to(x.dtype))
+        energy = energy.to(torch.promote_types(x.dtype, torch.float32))  # 1 + small is lost in bf16
         denominator = energy.mul_(self.alpha).add_(self.bias)
         # two square roots are cheaper than a power
         root = denominator.rsqrt() * denominator.sqrt().rsqrt() if self.beta == 0.75 else denominator.pow(-self.beta)
