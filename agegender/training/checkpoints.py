@@ -21,9 +21,13 @@ def save_weights(model: nn.Module, path: Path, facts: dict | None = None) -> Non
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load weights that ``save_weights`` wrote into ``model``.
 
-    Raises ``ValueError`` listing, sorted, the weights that only one side has or whose shapes differ.
+    Raises ``ValueError`` listing, sorted, the weights that only one side has or whose shapes differ, and when the
+    file is no safetensors file.
     """
-    weights, own = load_file(path), model.state_dict()
+    try:
+        weights, own = load_file(path), model.state_dict()
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file, or half of one: {error}") from error
     problems = [f"{name} is missing in the file" for name in sorted(own.keys() - weights.keys())]
     problems += [f"{name} is not in the model" for name in sorted(weights.keys() - own.keys())]
     problems += [

@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -64,6 +64,13 @@ class TrainingConfig:
         for name in ("num_steps", "validate_every", "batch_size", "decay_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_steps % self.validate_every:
+            raise ValueError(
+                f"num_steps must be a multiple of validate_every, got {self.num_steps} and {self.validate_every}: "
+                "what is learned after the last validation would be lost"
+            )
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be at least 1 validation, or None, got {self.patience}")
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,15 @@ class MultiTaskTraining(lightning.LightningModule):
     def seconds(self) -> float:
         """Wall time so far, in seconds."""
         return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether the last validations have brought no better score for as long as ``patience`` allows."""
+        return self.config.patience is not None and self.num_since_best >= self.config.patience
+
+    def on_fit_start(self) -> None:
+        """Leave a run as it is that had lost its patience before it was started again."""
+        self.trainer.should_stop = self.is_out_of_patience
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the generator of dropout from (seed, step)."""
@@ -139,7 +155,7 @@ class MultiTaskTraining(lightning.LightningModule):
         if is_better or not self.config.selects_best:
             self.selected_step = self.global_step
             save_weights(self.model, self.folder / WEIGHTS)
-        if self.config.patience is not None and self.num_since_best >= self.config.patience:
+        if self.is_out_of_patience:
             self.trainer.should_stop = True
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -160,6 +176,7 @@ class MultiTaskTraining(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Put what Lightning does not know into the checkpoint."""
         checkpoint["agegender"] = {
+            "config": asdict(self.config),
             "history": self.history,
             "best_score": self.best_score,
             "selected_step": self.selected_step,
@@ -169,8 +186,14 @@ class MultiTaskTraining(lightning.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Take it out again."""
+        """Take it out again; raise ``ValueError`` when it is of a run with another configuration."""
         state = checkpoint["agegender"]
+        own = asdict(self.config)
+        changed = [f"{k} {v!r}, not {own[k]!r}" for k, v in state.get("config", own).items() if own.get(k) != v]
+        if changed:
+            raise ValueError(
+                f"{self.folder / CHECKPOINT} is of a run with {'; '.join(changed)}: delete it to start this run anew"
+            )
         self.history, self.best_score = state["history"], state["best_score"]
         self.selected_step, self.num_since_best = state["selected_step"], state["num_since_best"]
         self.seconds_before, self._training_sums = state["seconds"], state["training_sums"]
@@ -189,7 +212,8 @@ def fit(
     """Fit ``model`` to the batches of ``training`` (item = step) and leave the selected weights in it.
 
     ``folder`` receives ``weights.safetensors``, ``last.ckpt`` and TensorBoard events. When it holds a checkpoint of
-    this run, training goes on from there. Raises ``FloatingPointError`` when a loss is no longer finite.
+    this run, training goes on from there. Raises ``FloatingPointError`` when a loss is no longer finite, and
+    ``ValueError`` when the checkpoint is damaged or of a run with another configuration.
     """
     folder = Path(folder)
     keep_freed_memory()
