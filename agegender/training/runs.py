@@ -25,7 +25,11 @@ def predictions_table(
 
     ``examples`` is the whole manifest and ``rows`` the row numbers of the test part; ``decoded`` is what
     ``agegender.training.fit.predict`` returns for them. No path is kept.
+    Raises ``ValueError`` when there are more or fewer predictions than rows.
     """
+    for name, values in decoded.items():
+        if len(values) != len(rows):
+            raise ValueError(f"{len(values)} predictions of {name!r} for {len(rows)} test examples")
     test = examples.iloc[rows]
     table = pd.DataFrame(
         {
