@@ -26,7 +26,7 @@ RECORD_PAGES = pages_of_records()
 PAGES = {page.placed: page for page in [*RECORD_PAGES, *(pages_of_runs(PRESET) if HAS_DATA else [])]}
 PROSE = sorted(str(path) for path in Path("book").rglob("*.md") if not {"_build", "executed"} & set(path.parts))
 BOOK = [*PROSE, "book/_config.yml", "book/references.bib", *map(str, Path("book/_ext").glob("*.py"))]
-CARD_FILES = sorted(path.name for path in Path("data_cards").iterdir())
+CARD_FILES = sorted(path.name for path in Path("data_cards").glob("*"))
 
 
 def earlier(stage, wildcards):
