@@ -34,7 +34,7 @@ TREE = (
     "book/index.md", "book/references.bib", "notebooks", "agegender", "data_cards", "tests", "benchmarks",
 )  # fmt: skip
 REGISTRIES = ("py" + "pi.org", "python" + "hosted.org", "download.py" + "torch.org", "ana" + "conda.org", "npm" + "js.")
-MACHINE_PATHS = re.compile("/(?:ro" + "ot|wo" + "rk|t" + r"mp|Users|home/(?!someone\b))" + r"(?:/|\b)(?=[\w.-]*/)")
+MACHINE_PATHS = re.compile(r"(?<![\w./-])/(?:root|work|tmp|Users|home)/(?!someone\b)[\w.-]+")
 NOT_CORPORA = {"__init__", "faces", "folder", "tables", "cards"}
 """Modules of ``agegender.corpora`` that read no corpus of their own."""
 
