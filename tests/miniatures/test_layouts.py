@@ -120,6 +120,11 @@ def test_group_shares_of_many_subjects_are_the_stated_weights():
     np.testing.assert_allclose(shares, np.array(GROUP_WEIGHTS) / sum(GROUP_WEIGHTS), atol=0.015)
 
 
+def test_another_seed_draws_other_people():
+    widths = [{one.person.face_width for one in cast_subjects(50, seed)} for seed in (0, 1)]
+    assert not widths[0] & widths[1]
+
+
 def test_subjects_have_as_many_photos_as_asked_for_on_average():
     subjects = cast_subjects(400, seed=0)
     for mean in (2.5, 6.0):
@@ -133,8 +138,9 @@ def test_fewer_subjects_than_folds_are_refused(tmp_path):
 
 
 def test_a_pack_has_its_tables_and_labels(tmp_path):
-    layouts.write_fairface(tmp_path, num_subjects=12, size_px=16)
-    layouts.write_utkface(tmp_path, num_subjects=12, size_px=16)
+    layouts.write_fairface(tmp_path, num_subjects=60, size_px=16)
+    layouts.write_utkface(tmp_path, num_subjects=60, size_px=16)
+    assert min(subject.person.age for subject in cast_subjects(60, seed=0)) < 1  # UTKFace calls them 1 year old
     for corpus in ("fairface", "utkface"):
         header, *lines = (tmp_path / f"face-{corpus}" / "faces.csv").read_text().splitlines()
         assert header == "file,subject,age,gender,source"
@@ -143,7 +149,7 @@ def test_a_pack_has_its_tables_and_labels(tmp_path):
             assert set(ages) <= set(FAIRFACE_9.labels)
         else:
             assert all(int(age) >= 1 for age in ages)
-        assert len(ages) == 12
+        assert len(ages) == 60
 
 
 @pytest.mark.parametrize("write", WRITERS)
