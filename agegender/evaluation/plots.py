@@ -123,7 +123,8 @@ def interval_dots(table: pd.DataFrame, label: str, unit: str, ax: Axes | None = 
     unknown = set(table["origin"]) - set(_MARKERS)
     if unknown or table.empty:
         raise ValueError(f"origin must be one of {', '.join(_MARKERS)}, got {sorted(unknown) or 'an empty table'}")
-    ax = _plain(ax, 1.0 + 0.34 * len(table))
+    lines = 1 + int(table["system"].str.count("\n").max())
+    ax = _plain(ax, 1.0 + (0.18 + 0.16 * lines) * len(table))
     for origin, part in table.reset_index(drop=True).groupby("origin", sort=False):
         marker, colour = _MARKERS[str(origin)]
         ax.hlines(part.index, part["low"], part["high"], color=colour, linewidth=2)
