@@ -96,11 +96,16 @@ def test_the_first_python_that_runs_makes_the_environment(project):
 
 
 def test_only_another_lock_or_other_metadata_installs_again(project):
-    sums = {name: subprocess.run([shutil.which("cksum")], stdin=(project / name).open(), capture_output=True, text=True).stdout
-            for name in ("requirements.lock", "pyproject.toml")}  # fmt: skip
+    def stamp(kind, name):
+        with (project / name).open() as file:
+            checksum = subprocess.run(
+                [shutil.which("cksum")], stdin=file, capture_output=True, text=True, check=True
+            ).stdout
+        return project / ".venv" / f".{kind}-{checksum.strip().replace(' ', '-')}"
+
     (project / ".venv").mkdir()
-    (project / ".venv" / f".lock-{sums['requirements.lock'].strip().replace(' ', '-')}").touch()
-    (project / ".venv" / f".library-{sums['pyproject.toml'].strip().replace(' ', '-')}").touch()
+    stamp("lock", "requirements.lock").touch()
+    stamp("library", "pyproject.toml").touch()
     assert "pip install" not in make(project, "-n", "book")[1]
     (project / "pyproject.toml").write_text("# changed\n")
     again = make(project, "-n", "book")[1]
