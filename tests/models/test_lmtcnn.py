@@ -1,0 +1,272 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.testing import assert_close
+
+from agegender.labels import ADIENCE_8
+from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.lmtcnn import LMTCNN, SeparableStage
+from agegender.models.multitask import MultiTaskModel
+
+SIDE = 227
+
+
+def pictures(number=2, seed=0):
+    """Standardised pictures: zero mean, unit standard deviation, and neighbouring pixels alike."""
+    coarse = torch.randn(number, 3, 15, 15, generator=torch.Generator().manual_seed(seed))
+    images = functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear")
+    return (images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), keepdim=True)
+
+
+def encoder(seed=0, **options):
+    torch.manual_seed(seed)
+    return LMTCNN(**options)
+
+
+def with_two_heads(net):
+    return MultiTaskModel(
+        net, {"age": AgeGroupHead(net.out_features, ADIENCE_8), "gender": GenderHead(net.out_features)}
+    )
+
+
+def num_parameters(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.fixture(scope="module")
+def intended():
+    return encoder()
+
+
+@pytest.fixture(scope="module")
+def published():
+    return encoder(lrn="tensorflow", uses_batch_statistics_at_test=True)
+
+
+def windows(x, size, stride):
+    """Every window of a (batch, channels, height, width) as (batch, channels, rows, columns, size, size)."""
+    return x.unfold(2, size, stride).unfold(3, size, stride)
+
+
+def pooled(x):
+    return windows(x, 3, 2).amax((-2, -1))
+
+
+def response_normalised(x, radius, alpha):
+    channels = x.shape[1]
+    energy = [x[:, max(0, c - radius) : c + radius + 1].pow(2).sum(1) for c in range(channels)]
+    return x / (1 + alpha * torch.stack(energy, 1)) ** 0.75
+
+
+def shifted(x, layer, uses_batch):
+    mean = x.mean((0, 2, 3)) if uses_batch else layer.running_mean
+    variance = x.var((0, 2, 3), correction=0) if uses_batch else layer.running_var
+    mean, variance, shift = (values.view(1, -1, 1, 1) for values in (mean, variance, layer.shift))
+    return (x - mean) / (variance + 1e-3).sqrt() + shift
+
+
+def separable(x, stage, stride, uses_batch):
+    """Depthwise: each channel with its own nine weights, zeros around it. Pointwise: a matrix for every pixel."""
+    taps = windows(functional.pad(x, (1, 1, 1, 1)), 3, stride)
+    x = (taps * stage.depthwise.weight[None, :, 0, None, None]).sum((-2, -1)) + stage.depthwise.bias.view(1, -1, 1, 1)
+    x = shifted(x.clamp(min=0), stage.depthwise_norm, uses_batch)
+    x = torch.einsum("oc,bchw->bohw", stage.pointwise.weight[:, :, 0, 0], x) + stage.pointwise.bias.view(1, -1, 1, 1)
+    return shifted(x.clamp(min=0), stage.pointwise_norm, uses_batch)
+
+
+def written_out(net, images, radius, alpha, uses_batch):
+    """LMTCNN from its description: convolution, ReLU, pooling, response normalisation, two stages, two full layers."""
+    x = torch.einsum("ocij,bchwij->bohw", net.conv1.weight, windows(images, 7, 4)) + net.conv1.bias.view(1, -1, 1, 1)
+    x = response_normalised(pooled(x.clamp(min=0)), radius, alpha)
+    x = separable(x, net.stage1, 1, uses_batch)
+    x = pooled(separable(x, net.stage2, 2, uses_batch))
+    x = (x.reshape(len(x), -1) @ net.full1.weight.T + net.full1.bias).clamp(min=0)
+    return (x @ net.full2.weight.T + net.full2.bias).clamp(min=0)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("variant", ["intended", "published"])
+def test_the_encoder_equals_its_description_written_out(variant, mode):
+    """In training, and at test with the moving averages or with those of the batch."""
+    net = encoder(lrn="tensorflow", uses_batch_statistics_at_test=True) if variant == "published" else encoder()
+    radius, alpha = (5, 1e-4) if variant == "published" else (2, 1e-4 / 5)
+    uses_batch = mode == "train" or variant == "published"
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if "shift" in name or "bias" in name:
+                parameter.normal_(std=0.1)
+        net.conv1.weight.mul_(200)  # with its initial weights the response normalisation hardly does anything
+        net.full2.weight.mul_(20)
+        net.train()(pictures(2, seed=1))  # moving averages that are not the initial ones
+        result = getattr(net, mode)()(pictures())
+        expected = written_out(net, pictures(), radius, alpha, uses_batch)
+        otherwise = written_out(net, pictures(), 7 - radius, alpha, uses_batch)
+    assert_close(result, expected, rtol=1e-3, atol=1e-4)  # sums of up to 13,824 terms in another order
+    assert (otherwise - expected).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("width_multiplier", "total"), [(1, 7_488_426), (2, 7_614_634)])
+def test_the_number_of_parameters_is_the_published_one(width_multiplier, total):
+    assert num_parameters(with_two_heads(LMTCNN(width_multiplier))) == total
+
+
+COUNTS = {
+    "conv1": (14_208, 14_208),
+    "stage1.depthwise": (960, 960),
+    "stage1.depthwise_norm": (96, 96),
+    "stage1.pointwise": (24_832, 49_664),
+    "stage1.pointwise_norm": (256, 512),
+    "stage2.depthwise": (2_560, 5_120),
+    "stage2.depthwise_norm": (256, 512),
+    "stage2.pointwise": (98_688, 196_992),
+    "stage2.pointwise_norm": (384, 384),
+    "full1": (7_078_400, 7_078_400),
+    "full2": (262_656, 262_656),
+}
+"""Layer -> number of parameters in LMTCNN-1-1 and LMTCNN-2-1, from the description of the public code."""
+
+
+@pytest.mark.parametrize("width_multiplier", [1, 2])
+def test_the_number_of_parameters_of_each_layer_is_the_published_one(width_multiplier):
+    net = with_two_heads(LMTCNN(width_multiplier))
+    for name, counts in COUNTS.items():
+        assert num_parameters(net.encoder.get_submodule(name)) == counts[width_multiplier - 1], name
+    assert num_parameters(net.heads["age"]) == 4_104
+    assert num_parameters(net.heads["gender"]) == 1_026
+    assert sum(counts[width_multiplier - 1] for counts in COUNTS.values()) + 4_104 + 1_026 == num_parameters(net)
+
+
+@pytest.mark.parametrize(("width_multiplier", "width"), [(1, 256), (2, 512)])
+def test_every_stage_has_its_published_size(width_multiplier, width):
+    net, shapes = LMTCNN(width_multiplier).eval(), {}
+    for name, module in net.named_children():
+        module.register_forward_hook(
+            lambda module, inputs, output, name=name: shapes.update({name: tuple(output.shape[1:])})
+        )
+    net(pictures(1))
+    assert shapes == {
+        "conv1": (96, 56, 56),
+        "pool1": (96, 27, 27),
+        "norm1": (96, 27, 27),
+        "stage1": (width, 27, 27),
+        "stage2": (384, 14, 14),
+        "pool3": (384, 6, 6),
+        "full1": (512,),
+        "full2": (512,),
+        "dropout": (512,),
+    }
+
+
+@pytest.mark.parametrize(("size", "expected"), [(27, 14), (28, 14), (1, 1)])
+def test_stride_two_keeps_half_of_the_pixels_rounded_up_as_same_padding_does(size, expected):
+    stage = SeparableStage(2, 3, stride=2, uses_batch_statistics_at_test=False).eval()
+    assert stage(torch.zeros(1, 2, size, size)).shape == (1, 3, expected, expected)
+
+
+def test_weights_start_as_in_the_published_code(intended):
+    for name, module in intended.named_modules():
+        if isinstance(module, nn.Conv2d):
+            num_out, num_in, height, width = module.weight.shape
+            bound = math.sqrt(6 / ((num_in + num_out) * height * width))  # Glorot and Bengio (2010), equation 16
+            assert module.weight.abs().max() <= bound, name
+            assert module.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1), name
+            assert (module.bias == 0).all(), name
+    for full in (intended.full1, intended.full2):
+        assert full.weight.std().item() == pytest.approx(0.005, rel=0.02)
+        assert full.weight.mean().abs() < 1e-4
+        assert (full.bias == 1).all()
+
+
+def test_the_published_code_has_no_dropout():
+    assert LMTCNN().dropout.p == 0
+
+
+def test_the_seed_decides_the_weights():
+    first, same, other = (encoder(seed) for seed in (0, 0, 1))
+    assert torch.equal(first.full1.weight, same.full1.weight)
+    assert not torch.equal(first.full1.weight, other.full1.weight)
+
+
+def test_at_test_a_face_is_read_alone_as_intended_and_with_its_batch_as_published(intended, published):
+    images = pictures(3)
+    alone, together = (intended.eval()(images[:1]), intended.eval()(images)[:1])
+    assert_close(alone, together, rtol=1e-4, atol=1e-5)  # matrix products of another size are added up in another order
+    alone, together = (published.eval()(images[:1]), published.eval()(images)[:1])
+    assert (alone - together).abs().max() > 0.01
+
+
+def test_the_order_of_the_batch_does_not_matter(published):
+    images = pictures(3)
+    assert_close(published.eval()(images.flip(0)), published.eval()(images).flip(0), rtol=1e-4, atol=1e-5)
+
+
+def test_the_layout_of_the_pixels_does_not_matter(intended):
+    images = pictures(1)
+    channels_last = encoder().to(memory_format=torch.channels_last).eval()
+    result = channels_last(images.contiguous(memory_format=torch.channels_last))
+    assert_close(result, intended.eval()(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_bfloat16_gives_what_float32_gives_up_to_its_rounding(mode, intended):
+    net = getattr(encoder(), mode)()
+    with torch.no_grad():
+        exact = net(pictures())
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = net(pictures())
+    assert rounded.dtype == torch.bfloat16
+    # 8 bits are a relative error of 2**-9 a rounding; some ten roundings in a row, and outputs of about 1
+    assert (rounded.float() - exact).abs().mean() < 2**-7
+    assert (rounded.float() - exact).abs().max() < 2**-4
+
+
+def test_the_strided_depthwise_convolution_in_bfloat16_is_exact_before_it_is_rounded():
+    torch.manual_seed(0)
+    stage = SeparableStage(4, 8, stride=2, uses_batch_statistics_at_test=False)
+    x = torch.randn(2, 4, 9, 9).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        result = stage._depthwise(x)
+    assert torch.equal(result, stage.depthwise(x.float()).bfloat16())
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("variant", ["intended", "published"])
+def test_the_gradient_reaches_every_parameter(variant, autocast):
+    net = with_two_heads(
+        encoder(lrn="tensorflow", uses_batch_statistics_at_test=True) if variant == "published" else encoder()
+    )
+    targets = {"age_group": torch.tensor([0, 7]), "gender": torch.tensor([0, 1])}
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        losses = net.losses(net(pictures()), targets)
+        sum(losses.values()).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_gradient_in_bfloat16_points_where_that_of_float32_points():
+    gradients = []
+    for autocast in (False, True):
+        net = encoder()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            net(pictures()).float().square().sum().backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in net.parameters()]))
+    assert functional.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 224, 224), (1, 1, 227, 227), (1, 227, 227, 3), (3, 227, 227), (1, 3, 227, 256)]
+)
+def test_pictures_of_another_size_are_refused_with_their_size(shape, intended):
+    found = ", ".join(map(str, shape))
+    with pytest.raises(ValueError, match=rf"LMTCNN reads \(batch, 3, 227, 227\), got \({found}\)"):
+        intended(torch.zeros(shape))
+
+
+def test_an_unknown_response_normalisation_is_refused_with_its_name():
+    with pytest.raises(ValueError, match="lrn must be 'tensorflow' or 'caffe', got 'torch'"):
+        LMTCNN(lrn="torch")
