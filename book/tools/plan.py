@@ -43,6 +43,8 @@ class Stage:
     writes: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     from_records: bool = False
+    without: tuple[Values, ...] = ()
+    """Combinations of the matrix that are not run: those that agree with all values of one entry."""
 
     @property
     def notebook(self) -> str:
@@ -52,8 +54,13 @@ class Stage:
     @property
     def runs(self) -> dict[str, Values]:
         """Name of each run -> the values of the matrix that it stands for."""
-        combinations = (dict(zip(self.matrix, row, strict=True)) for row in itertools.product(*self.matrix.values()))
-        return {self.run.format(**values): values for values in combinations}
+        return {self.run.format(**values): values for values in self.combinations}
+
+    @property
+    def combinations(self) -> list[Values]:
+        """Every combination of the values of the matrix, less those that ``without`` takes out."""
+        every = [dict(zip(self.matrix, row, strict=True)) for row in itertools.product(*self.matrix.values())]
+        return [values for values in every if not any(entry.items() <= values.items() for entry in self.without)]
 
     def folder(self, run: str, root: str = "runs") -> str:
         """Return the folder of one run."""
@@ -119,12 +126,12 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
     """Build one stage from its part of a preset."""
     name, given = stage[0], stage[1] or {}
     where = f"{where}: {paper[0]}: {name}"
-    keys = ("run", "matrix", "parameters", "after", "writes", "shown", "from_records", "threads")
+    keys = ("run", "matrix", "parameters", "after", "writes", "shown", "from_records", "threads", "without")
     check_keys(where, given, keys)
     if given.get("matrix") and "run" not in given:
         raise PresetError(f"{where}: a matrix needs 'run', the pattern of the run names, e.g. 'fold{{fold}}'")
     threads = given.get("threads", preset.get("threads", "all"))
-    lists = {key: tuple(given.get(key) or ()) for key in ("after", "writes", "shown")}
+    lists = {key: tuple(given.get(key) or ()) for key in ("after", "writes", "shown", "without")}
     made = Stage(
         preset=preset["name"],
         paper=paper[0],
@@ -143,10 +150,12 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
 
 def check_runs(where: str, stage: Stage) -> None:
     """Raise `PresetError` when run names collide, or when a shown run is not one of them."""
-    wanted = 1
-    for values in stage.matrix.values():
-        wanted *= len(values)
-    if len(stage.runs) != wanted:
+    for entry in stage.without:
+        for key, value in entry.items():
+            if value not in stage.matrix.get(key, []):
+                raise PresetError(f"{where}: 'without' names {key}: {value!r}, which is not in the matrix")
+    wanted = len(stage.combinations)
+    if len(stage.runs) != wanted or not wanted:
         raise PresetError(f"{where}: the pattern {stage.run!r} gives {len(stage.runs)} names to {wanted} runs")
     for run in stage.shown:
         if run not in stage.runs:

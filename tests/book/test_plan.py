@@ -46,6 +46,23 @@ def test_every_combination_of_the_matrix_is_a_run_with_its_values(preset):
     assert runs["large-fold2-seed1"] == {"model": "large", "fold": 2, "seed": 1}
 
 
+def test_a_combination_is_left_out_when_it_agrees_with_all_values_of_an_entry(preset):
+    folds = "matrix: {model: [small, large], fold: [0, 1, 2], seed: [0, 1]}"
+    text = TWO_STAGES.replace(folds, f"{folds}\n        without: [{{model: large, fold: 2}}, {{seed: 1, fold: 0}}]")
+    assert text != TWO_STAGES
+    runs = preset(text).stage("timit", "3_train").runs
+    assert len(runs) == 12 - 2 - 2
+    assert not {"large-fold2-seed0", "large-fold2-seed1", "small-fold0-seed1", "large-fold0-seed1"} & set(runs)
+
+
+@pytest.mark.parametrize("entry", ["{model: huge}", "{colour: red}"])
+def test_leaving_out_what_is_not_in_the_matrix_is_refused(preset, entry):
+    text = TWO_STAGES.replace('run: "{model}-fold', f'without: [{entry}]\n        run: "{{model}}-fold')
+    assert text != TWO_STAGES
+    with pytest.raises(PresetError, match="which is not in the matrix"):
+        preset(text)
+
+
 def test_a_run_gets_its_matrix_values_and_the_places_filled_in_with_types_kept(preset):
     stage = preset().stage("timit", "3_train")
     parameters = stage.parameters_of("small-fold0-seed1", {"data": "d", "records": "runs/tiny/timit"})
