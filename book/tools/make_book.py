@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from lifeline import end_with_parent
-from plan import PRESETS, Preset, PresetError, read_preset, recorded_runs
+from plan import BEFORE, PRESETS, Preset, PresetError, read_preset, recorded_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = Path(".snakemake/make-book.lock")
@@ -74,7 +74,7 @@ def set_aside_foreign_runs(preset: Preset) -> None:
     for paper in {stage.paper for stage in preset.stages}:
         known = {run for stage in preset.stages if stage.paper == paper for run in stage.runs}
         for folder in sorted(Path("runs", preset.name, paper).glob("*")):
-            if folder.name not in known:
+            if folder.name.removesuffix(BEFORE) not in known:
                 target = Path("runs/set-aside", preset.name, paper, f"{folder.name}-{time.time_ns()}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 folder.rename(target)

@@ -19,6 +19,9 @@ RESULTS = Path("book/results")
 RECORDS = "-records"
 """Ending of the folder in ``runs/`` whose notebooks were computed from committed records."""
 
+BEFORE = ".before"
+"""Ending of a run folder that other code or parameters have made; no table reads it."""
+
 Values = dict[str, Any]
 
 

@@ -25,6 +25,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from plan import BEFORE
 from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,12 +102,17 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
 
 
 def prepare_folder(folder: Path, notebook: Path, parameters: dict[str, Any]) -> None:
-    """Empty the run folder if it belongs to other code or parameters; otherwise keep it, so that the run resumes."""
+    """Start with an empty run folder if it belongs to other code or parameters; otherwise keep it: the run resumes.
+
+    What was there is not lost: it becomes ``<run>.before``, in the place of an older one, until the next such change.
+    """
     code = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
     stamp = json.dumps({"code": hashlib.sha256("\0".join(code).encode()).hexdigest(), "parameters": parameters})
     file = folder / STAMP
     if file.is_file() and file.read_text() != stamp:
-        shutil.rmtree(folder)
+        before = folder.with_name(folder.name + BEFORE)
+        shutil.rmtree(before, ignore_errors=True)
+        folder.rename(before)
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(stamp)
 

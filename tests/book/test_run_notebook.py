@@ -56,7 +56,7 @@ def test_a_notebook_without_a_tagged_cell_takes_no_parameters(write_notebook):
         check_parameters(notebook, {"seed": 1})
 
 
-def test_a_run_folder_is_kept_for_the_same_run_and_emptied_for_another(tmp_path, write_notebook):
+def test_a_run_folder_is_kept_for_the_same_run_and_moved_away_for_another(tmp_path, write_notebook):
     folder, notebook = tmp_path / "run", write_notebook("seed = 0", "print(seed)")
     prepare_folder(folder, notebook, {"seed": 1})
     (folder / "checkpoint").touch()
@@ -64,10 +64,12 @@ def test_a_run_folder_is_kept_for_the_same_run_and_emptied_for_another(tmp_path,
     assert (folder / "checkpoint").exists()
     prepare_folder(folder, notebook, {"seed": 2})
     assert not (folder / "checkpoint").exists()
-    (folder / "checkpoint").touch()
+    assert (tmp_path / "run.before" / "checkpoint").exists()
+    (folder / "checkpoint").write_text("newer")
     write_notebook("seed = 0", "print(seed + 1)")
     prepare_folder(folder, notebook, {"seed": 2})
     assert not (folder / "checkpoint").exists()
+    assert (tmp_path / "run.before" / "checkpoint").read_text() == "newer"
 
 
 def test_an_edit_of_prose_does_not_throw_a_half_trained_model_away(tmp_path, write_notebook):
