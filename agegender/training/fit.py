@@ -97,6 +97,7 @@ class MultiTaskTraining(lightning.LightningModule):
         self.history: list[dict[str, float]] = []
         self.best_score, self.selected_step, self.num_since_best = -math.inf, 0, 0
         self.seconds_before, self.started = 0.0, time.monotonic()
+        self.peak_memory_before_mb = 0.0
         self._training_sums: dict[str, Tensor] = {}
         self._validation_sums: dict[str, Tensor] = {}
 
@@ -104,6 +105,11 @@ class MultiTaskTraining(lightning.LightningModule):
     def seconds(self) -> float:
         """Wall time so far, in seconds."""
         return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Peak memory so far, of the device (CUDA) or of the process, also before an interruption."""
+        return max(self.peak_memory_before_mb, _peak_memory_mb(self.trainer.strategy.root_device))
 
     @property
     def is_out_of_patience(self) -> bool:
@@ -182,6 +188,7 @@ class MultiTaskTraining(lightning.LightningModule):
             "selected_step": self.selected_step,
             "num_since_best": self.num_since_best,
             "seconds": self.seconds,
+            "peak_memory_mb": self.peak_memory_mb,
             "training_sums": self._training_sums,
         }
 
@@ -197,6 +204,7 @@ class MultiTaskTraining(lightning.LightningModule):
         self.history, self.best_score = state["history"], state["best_score"]
         self.selected_step, self.num_since_best = state["selected_step"], state["num_since_best"]
         self.seconds_before, self._training_sums = state["seconds"], state["training_sums"]
+        self.peak_memory_before_mb = state["peak_memory_mb"]
 
 
 def fit(
@@ -250,10 +258,8 @@ def fit(
         weights_only=True,
     )
     load_weights(model, folder / WEIGHTS)
-    device = trainer.strategy.root_device
-    return FitResult(
-        module.history, module.seconds, module.selected_step, _device_name(device), _peak_memory_mb(device)
-    )
+    device = _device_name(trainer.strategy.root_device)
+    return FitResult(module.history, module.seconds, module.selected_step, device, module.peak_memory_mb)
 
 
 @torch.no_grad()
