@@ -133,7 +133,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
     check_keys(where, given, keys)
     if given.get("matrix") and "run" not in given:
         raise PresetError(f"{where}: a matrix needs 'run', the pattern of the run names, e.g. 'fold{{fold}}'")
-    threads = given.get("threads", preset.get("threads", "all"))
+    threads: Any = given.get("threads", preset.get("threads", "all"))
     lists = {key: tuple(given.get(key) or ()) for key in ("after", "writes", "shown", "without")}
     made = Stage(
         preset=preset["name"],
