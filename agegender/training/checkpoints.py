@@ -57,4 +57,5 @@ def step_of(checkpoint: Path) -> int:
     try:
         return int(torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["global_step"])
     except Exception as error:
-        raise ValueError(f"{checkpoint} is damaged ({error}): delete it to start this run anew") from error
+        kind = type(error).__name__  # torch's own message advises to run whatever code the file holds
+        raise ValueError(f"{checkpoint} is damaged ({kind}): delete it to start this run anew") from error

@@ -28,6 +28,7 @@ from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import load_weights, save_weights, step_of
 from agegender.training.memory import keep_freed_memory
+from agegender.training.quiet import quiet_lightning
 
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "last.ckpt"
@@ -207,6 +208,7 @@ class MultiTaskTraining(lightning.LightningModule):
         self.peak_memory_before_mb = state["peak_memory_mb"]
 
 
+@quiet_lightning()
 def fit(
     model: MultiTaskModel,
     prepare: Prepare,
