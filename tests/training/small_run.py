@@ -1,11 +1,8 @@
-"""A run of a few seconds in a process of its own, which can kill itself at a given step.
+"""A run of a second, which can end itself or its process at a given step."""
 
-Usage: python small_run.py FOLDER NUM_WORKERS KILL_AFTER_STEPS (0: never)
-"""
-
+import multiprocessing
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -49,7 +46,9 @@ def small_faces(batch_size=4, num_examples=21):
     return training, EvaluationFaces(images, rows, targets, batch_size=8, crop_px=16)
 
 
-def run(folder, num_workers, kill_after, stop=None, **changes):
+def run(folder, num_workers=0, kill_after=0, stop=None, **changes):
+    """Train; at the training step ``kill_after`` raise ``stop``, or end the process without a word if that is None."""
+    torch.set_num_threads(1)
     trained = 0
 
     def prepare(batch):
@@ -67,5 +66,8 @@ def run(folder, num_workers, kill_after, stop=None, **changes):
     return fit(small_model(), prepare, training, validation, config, folder, num_workers, "cpu")
 
 
-if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+def run_with_output(output, *arguments):
+    """The same in a process of its own, which writes what it says to the file ``output``."""
+    multiprocessing.set_start_method(None, force=True)  # workers start as in any process, not as this one did
+    with output.open("w") as sys.stdout:
+        run(*arguments)

@@ -1,28 +1,32 @@
 """A run that was killed and started again ends bit-equal to one that was not."""
 
+import multiprocessing
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.small_run import run
+from tests.training.small_run import run, run_with_output
 
-SCRIPT = Path(__file__).parent / "small_run.py"
+# a server that has imported everything once: each run in a process of its own then starts at once
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.training.small_run"])
 
 
 def start(folder, num_workers=0, kill_after=0):
-    arguments = [str(folder), str(num_workers), str(kill_after)]
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
+    """Run in a process of its own; return its exit status and what it printed."""
+    output = folder / "output.txt"
+    process = SERVER.Process(target=run_with_output, args=(output, folder, num_workers, kill_after))
+    process.start()
+    process.join()
+    return process.exitcode, output.read_text()
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    assert start(folder).returncode == 0
+    assert start(folder)[0] == 0
     return folder
 
 
@@ -48,11 +52,16 @@ def assert_same_end(folder, expected_folder):
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_killed_and_resumed_run_ends_bit_equal(uninterrupted, tmp_path, num_workers):
-    killed = start(tmp_path, num_workers, kill_after=13)  # mid-epoch, three steps after a checkpoint
-    assert killed.returncode == 9, killed.stderr
-    resumed = start(tmp_path, num_workers)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "going on at step 10 of 20" in resumed.stdout
+    status, _ = start(tmp_path, num_workers, kill_after=13)  # mid-epoch, three steps after a checkpoint
+    assert status == 9
+    status, output = start(tmp_path, num_workers)
+    assert status == 0
+    assert "going on at step 10 of 20" in output
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_a_run_with_workers_ends_bit_equal_to_one_without(uninterrupted, tmp_path):
+    run(tmp_path, num_workers=2)
     assert_same_end(tmp_path, uninterrupted)
 
 
@@ -63,18 +72,18 @@ class StoppedError(BaseException):
 @pytest.mark.parametrize("stop_after", [3, 6, 10, 11, 20])
 def test_a_run_stopped_anywhere_ends_bit_equal(uninterrupted, tmp_path, stop_after):
     with pytest.raises(StoppedError):
-        run(tmp_path, 0, stop_after, stop=StoppedError)
-    run(tmp_path, 0, 0)
+        run(tmp_path, kill_after=stop_after, stop=StoppedError)
+    run(tmp_path)
     assert_same_end(tmp_path, uninterrupted)
 
 
 def test_a_finished_run_is_not_trained_again(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    run(tmp_path, 0, kill_after=1)  # would end the process at the first training step
+    run(tmp_path, kill_after=1)  # would end the process at the first training step
     assert_same_end(tmp_path, uninterrupted)
 
 
 def test_a_damaged_checkpoint_is_named_and_not_passed_over(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"half a file")
     with pytest.raises(ValueError, match=r"last\.ckpt is damaged .* delete it to start this run anew"):
-        run(tmp_path, 0, 0)
+        run(tmp_path)

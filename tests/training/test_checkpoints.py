@@ -1,0 +1,138 @@
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from agegender.training import checkpoints
+from agegender.training.checkpoints import load_weights, read_facts, save_weights, step_of
+
+
+def net(width=3, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(2, width, 3), nn.BatchNorm2d(width))
+
+
+def test_weights_and_buffers_come_back_as_they_were(tmp_path):
+    saved, loaded = net(seed=0), net(seed=1)
+    saved(torch.randn(4, 2, 5, 5))  # moves the running averages, which are buffers
+    save_weights(saved, tmp_path / "w.safetensors")
+    load_weights(loaded, tmp_path / "w.safetensors")
+    assert "1.running_mean" in saved.state_dict()
+    for name, value in saved.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_facts_travel_in_the_header_and_can_be_read_without_the_weights(tmp_path):
+    facts = {"architecture": "LMTCNN-1-1", "scheme": "adience-8", "crop_px": 227, "note": "zwölf", "none": None}
+    save_weights(net(), tmp_path / "w.safetensors", facts)
+    assert read_facts(tmp_path / "w.safetensors") == facts
+
+
+def test_without_facts_there_are_none(tmp_path):
+    save_weights(net(), tmp_path / "w.safetensors")
+    assert read_facts(tmp_path / "w.safetensors") == {}
+
+
+def test_the_file_is_plain_safetensors(tmp_path):
+    """Not a pickle, which can run a stranger's code."""
+    save_weights(net(), tmp_path / "w.safetensors")
+    with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
+        assert set(file.keys()) == net().state_dict().keys()
+
+
+def test_the_layout_of_the_weights_does_not_matter(tmp_path):
+    channels_last, loaded = net().to(memory_format=torch.channels_last), net(seed=1)
+    save_weights(channels_last, tmp_path / "w.safetensors")
+    load_weights(loaded, tmp_path / "w.safetensors")
+    assert torch.equal(loaded[0].weight, net()[0].weight)
+
+
+def test_all_differences_are_listed_by_name_and_in_order(tmp_path):
+    class Other(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.zebra, self.apple, self.shared = (
+                nn.Linear(2, 2, bias=False),
+                nn.Linear(2, 2, bias=False),
+                nn.Linear(2, 4),
+            )
+
+    class Ours(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pear, self.shared = nn.Linear(2, 2), nn.Linear(2, 3)
+
+    save_weights(Other(), tmp_path / "w.safetensors")
+    model = Ours()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    message = (
+        r"w\.safetensors does not fit the model: "
+        r"pear\.bias is missing in the file; pear\.weight is missing in the file; "
+        r"apple\.weight is not in the model; zebra\.weight is not in the model; "
+        r"shared\.bias is \(4,\) in the file and \(3,\) in the model; "
+        r"shared\.weight is \(4, 2\) in the file and \(3, 2\) in the model$"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_weights(model, tmp_path / "w.safetensors")
+    for name, value in before.items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("length", [0, 5, 60, -1])
+def test_half_a_file_is_refused_with_its_name(tmp_path, length):
+    path = tmp_path / "w.safetensors"
+    save_weights(net(), path)
+    path.write_bytes(path.read_bytes()[:length])
+    for read in (lambda: load_weights(net(), path), lambda: read_facts(path)):
+        with pytest.raises(ValueError, match=r"w\.safetensors is no safetensors file, or half of one"):
+            read()
+
+
+def test_a_pickle_is_refused(tmp_path):
+    torch.save(net().state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"w\.pt is no safetensors file"):
+        load_weights(net(), tmp_path / "w.pt")
+
+
+def test_a_full_disk_leaves_the_weights_that_were_there(tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    save_weights(net(), path)
+    before = path.read_bytes()
+
+    def full(weights, where, metadata):
+        where.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(net(seed=1), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_step_of_a_checkpoint_is_read(tmp_path):
+    torch.save({"global_step": 35, "state_dict": {"w": torch.zeros(3)}}, tmp_path / "last.ckpt")
+    assert step_of(tmp_path / "last.ckpt") == 35
+
+
+class Evil:
+    def __reduce__(self):
+        return (pytest.fail, ("code of the file was run",))
+
+
+@pytest.mark.parametrize(
+    "content", [{"epoch": 3}, {"global_step": 3, "code": Evil()}, [1, 2]], ids=["no step", "code", "list"]
+)
+def test_a_checkpoint_of_something_else_is_refused_and_its_code_not_run(tmp_path, content):
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"last\.ckpt is damaged \(.*\): delete it to start this run anew"):
+        step_of(tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize("length", [0, 100, -1])
+def test_half_a_checkpoint_is_refused(tmp_path, length):
+    path = tmp_path / "last.ckpt"
+    torch.save({"global_step": 35, "w": torch.zeros(300)}, path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"last\.ckpt is damaged"):
+        step_of(path)

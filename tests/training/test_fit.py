@@ -1,0 +1,311 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from agegender.data.images import standardise
+from agegender.data.loading import EvaluationFaces
+from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.training.fit import TrainingConfig, fit, predict
+from tests.training.small_run import run, small_faces, small_model
+
+
+def prepare(batch):
+    return standardise(batch["images"], batch.get("contrast"))
+
+
+def config(**changes):
+    base = {"num_steps": 4, "validate_every": 2, "batch_size": 4, "precision": "32-true", "selects_best": False}
+    return TrainingConfig(**(base | changes))
+
+
+def model_without_dropout():
+    model = small_model()
+    model.encoder.dropout.p = 0.0
+    return model
+
+
+def fitted(folder, **changes):
+    model, (training, validation) = model_without_dropout(), small_faces()
+    return model, fit(model, prepare, training, validation, config(**changes), folder, accelerator="cpu")
+
+
+def written_by_hand(learning_rates, clip_norm, weight_decay, momentum=0.9):
+    """SGD on the same batches in a plain loop; also the losses of each step."""
+    model, (training, _) = model_without_dropout().train(), small_faces()
+    velocity, losses = {}, []
+    for step, learning_rate in enumerate(learning_rates):
+        model.zero_grad()
+        batch = training[step]
+        by_task = model.losses(model(prepare(batch)), batch)
+        sum(by_task.values()).backward()
+        losses.append({task: loss.item() for task, loss in by_task.items()})
+        norm = math.sqrt(sum(float(parameter.grad.double().square().sum()) for parameter in model.parameters()))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                gradient = parameter.grad * min(1.0, clip_norm / norm)
+                if name == "encoder.conv.weight":  # the only kernel of the encoder; no bias, no shift, no head
+                    gradient = gradient + weight_decay * parameter
+                velocity[name] = momentum * velocity.get(name, 0) + gradient
+                parameter -= learning_rate * velocity[name]
+    return model, losses
+
+
+@pytest.mark.parametrize("clip_norm", [4.0, 0.05], ids=["far away", "reached"])
+def test_four_steps_equal_sgd_written_by_hand(tmp_path, clip_norm):
+    model, _ = fitted(tmp_path, learning_rate=0.1, decay_every=2, clip_norm=clip_norm, weight_decay=0.3)
+    expected, _ = written_by_hand([0.1, 0.1, 0.01, 0.01], clip_norm, weight_decay=0.3)
+    for name, value in expected.state_dict().items():
+        assert_close(
+            model.state_dict()[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+def test_the_defaults_are_those_of_the_published_runs():
+    published = {"learning_rate": 0.01, "momentum": 0.9, "decay_every": 10_000, "clip_norm": 4.0, "weight_decay": 5e-6}
+    defaults = TrainingConfig(num_steps=1, validate_every=1)
+    assert {name: getattr(defaults, name) for name in published} == published
+
+
+def test_the_history_holds_the_learning_rate_of_the_steps_to_come_and_the_mean_loss_since_the_last_line(tmp_path):
+    _, result = fitted(tmp_path, learning_rate=0.1, decay_every=3)
+    _, losses = written_by_hand([0.1, 0.1, 0.1, 0.01], clip_norm=4.0, weight_decay=5e-6)
+    assert [line["step"] for line in result.history] == [2, 4]
+    assert [line["learning_rate"] for line in result.history] == pytest.approx([0.1, 0.01])
+    for line, steps in zip(result.history, (losses[:2], losses[2:]), strict=True):
+        for task in ("age", "gender"):
+            assert line[f"train_loss_{task}"] == pytest.approx(np.mean([step[task] for step in steps]), rel=1e-4)
+
+
+def test_validation_values_are_pooled_over_the_examples_and_no_means_of_batches(tmp_path):
+    """21 faces in batches of 8, 8 and 5."""
+    model, result = fitted(tmp_path, learning_rate=0.1)
+    _, validation = small_faces()
+    batches = [validation[step] for step in range(3)]
+    assert [len(batch["images"]) for batch in batches] == [8, 8, 5]
+    images, targets = (torch.cat([batch[name] for batch in batches]) for name in ("images", "age_group"))
+    with torch.no_grad():
+        probabilities = model.eval()(prepare({"images": images}))["age"].softmax(1)
+    losses = -probabilities[torch.arange(21), targets].log()
+    line = result.history[-1]
+    assert line["validation_loss_age"] == pytest.approx(losses.mean().item(), rel=1e-5)
+    assert line["validation_accuracy_age"] == pytest.approx((probabilities.argmax(1) == targets).float().mean().item())
+    mean_of_batches = np.mean([part.mean().item() for part in losses.split(8)])
+    assert abs(mean_of_batches - line["validation_loss_age"]) > 1e-4  # so that the two can be told apart here
+
+
+def test_the_score_is_the_mean_accuracy_of_the_tasks(tmp_path):
+    for line in fitted(tmp_path)[1].history:
+        accuracies = [line["validation_accuracy_age"], line["validation_accuracy_gender"]]
+        assert line["validation_score"] == pytest.approx(sum(accuracies) / 2)
+
+
+def test_training_is_in_training_mode_with_gradients_and_validation_is_not(tmp_path):
+    model, (training, validation), seen = small_model(), small_faces(), []
+    model.encoder.register_forward_pre_hook(
+        lambda module, inputs: seen.append((module.training, torch.is_grad_enabled()))
+    )
+    fit(model, prepare, training, validation, config(), tmp_path, accelerator="cpu")
+    learning, judging = (True, True), (False, False)
+    assert seen == 2 * ([learning] * 2 + [judging] * 3)  # two steps, then three batches of validation
+
+
+def test_prediction_is_in_evaluation_mode_without_gradients_and_in_full_precision():
+    model, seen = small_model().train(), []
+    model.encoder.register_forward_pre_hook(
+        lambda module, inputs: seen.append((module.training, torch.is_grad_enabled(), inputs[0].dtype))
+    )
+    predict(model, prepare, small_faces()[1])
+    assert seen == [(False, False, torch.float32)] * 3
+
+
+def test_every_example_is_predicted_once_and_in_order():
+    model, (_, validation) = small_model(), small_faces()
+    predicted = predict(model, prepare, validation)
+    alone = EvaluationFaces(validation.images, validation.rows, validation.targets, batch_size=1, crop_px=16)
+    with torch.no_grad():
+        each = [model.decode(model.eval()(prepare(alone[step]))) for step in range(21)]
+    assert predicted.keys() == {"p_group", "age", "p_female"}
+    assert predicted["p_group"].shape == (21, 8)
+    for name, values in predicted.items():
+        assert values.dtype == np.float32
+        assert_close(torch.from_numpy(values), torch.cat([one[name] for one in each]), rtol=1e-4, atol=1e-5)
+
+
+def test_predictions_follow_the_order_of_the_rows():
+    model, (_, validation) = small_model(), small_faces()
+    order = np.random.default_rng(0).permutation(21)
+    targets = {name: values[order] for name, values in validation.targets.items()}
+    shuffled = EvaluationFaces(validation.images, validation.rows[order], targets, batch_size=8, crop_px=16)
+    ages = predict(model, prepare, validation)["age"]
+    assert_close(predict(model, prepare, shuffled)["age"], ages[order], rtol=1e-4, atol=1e-5)
+    assert len(np.unique(ages)) > 10
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_the_precision_is_that_of_the_configuration(tmp_path, precision):
+    model, (training, validation), seen = small_model(), small_faces(), set()
+    model.encoder.conv.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    fit(model, prepare, training, validation, config(precision=precision), tmp_path, accelerator="cpu")
+    assert seen == {torch.bfloat16 if precision == "bf16-mixed" else torch.float32}
+
+
+def test_the_best_weights_are_kept_or_the_last(tmp_path):
+    best, last = run(tmp_path / "best"), run(tmp_path / "last", selects_best=False)
+    scores = [line["validation_score"] for line in best.history]
+    assert [line["validation_score"] for line in last.history] == scores
+    assert best.selected_step == best.history[int(np.argmax(scores))]["step"]
+    assert last.selected_step == 20
+    assert best.selected_step < 20  # so that the two can be told apart here
+    short = run(tmp_path / "short", selects_best=False, num_steps=best.selected_step)
+    assert short.selected_step == best.selected_step
+    kept, same, others = (load_file(tmp_path / name / "weights.safetensors") for name in ("best", "short", "last"))
+    for name, value in same.items():
+        assert torch.equal(kept[name], value), name
+    assert not torch.equal(kept["encoder.conv.weight"], others["encoder.conv.weight"])
+
+
+def test_the_model_is_left_with_the_selected_weights(tmp_path):
+    model, (training, validation) = small_model(), small_faces()
+    fit(model, prepare, training, validation, config(selects_best=True, num_steps=8), tmp_path, accelerator="cpu")
+    for name, value in load_file(tmp_path / "weights.safetensors").items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    """Every validation of a run that follows finds this many correct answers of 21, whatever the model says."""
+    script, asked = [], []
+
+    def scripted(head, logits, target):
+        asked.append(len(target))
+        validation = (len(asked) - 1) // 6  # two heads are asked about three batches
+        return torch.tensor(script[validation] * len(target) / 21)
+
+    monkeypatch.setattr(AgeGroupHead, "num_correct", scripted)
+    monkeypatch.setattr(GenderHead, "num_correct", scripted)
+    return script
+
+
+@pytest.mark.parametrize(
+    ("correct", "selected"),
+    [([5, 9, 9, 7], 10), ([9, 9, 9, 9], 5), ([1, 2, 3, 4], 20), ([4, 3, 2, 4], 5), ([0, 0, 1, 1], 15)],
+)
+def test_the_first_of_the_best_scores_is_selected(tmp_path, scores, correct, selected):
+    scores.extend(correct)
+    result = run(tmp_path)
+    assert [line["validation_score"] for line in result.history] == pytest.approx([count / 21 for count in correct])
+    assert result.selected_step == selected
+
+
+@pytest.mark.parametrize(
+    ("patience", "correct", "steps"),
+    [
+        (1, [5, 9, 9, 10], [5, 10, 15]),
+        (1, [5, 6, 7, 8], [5, 10, 15, 20]),
+        (2, [5, 4, 6, 5], [5, 10, 15, 20]),
+        (2, [5, 4, 5, 9], [5, 10, 15]),
+        (None, [5, 4, 3, 2], [5, 10, 15, 20]),
+    ],
+)
+def test_training_stops_after_so_many_validations_in_a_row_without_a_better_score(
+    tmp_path, scores, patience, correct, steps
+):
+    scores.extend(correct)
+    assert [line["step"] for line in run(tmp_path, patience=patience).history] == steps
+
+
+def test_a_run_that_lost_its_patience_is_not_trained_on_when_it_is_started_again(tmp_path, scores):
+    scores.extend([5, 4])
+    first = run(tmp_path, patience=1)
+    again = run(tmp_path, kill_after=1, patience=1)  # would end the process at the first training step
+    assert [line["step"] for line in first.history] == [5, 10]
+    assert again.history == first.history
+    assert again.selected_step == first.selected_step == 5
+
+
+def test_other_seeds_of_dropout_give_other_weights(tmp_path):
+    for seed in (3, 4):
+        run(tmp_path / str(seed), seed=seed, num_steps=5)
+    first, other = (load_file(tmp_path / seed / "weights.safetensors") for seed in "34")
+    assert not torch.equal(first["encoder.conv.weight"], other["encoder.conv.weight"])
+
+
+def test_the_state_of_the_global_generator_does_not_matter(tmp_path):
+    for start in (1, 2):
+        model, (training, validation) = small_model(), small_faces()
+        torch.manual_seed(start)
+        fit(model, prepare, training, validation, config(), tmp_path / str(start), accelerator="cpu")
+    first, other = (load_file(tmp_path / start / "weights.safetensors") for start in "12")
+    for name, value in first.items():
+        assert torch.equal(other[name], value), name
+
+
+def test_a_folder_receives_weights_checkpoint_and_events(tmp_path):
+    run(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "last.ckpt", "events"}
+    assert any((tmp_path / "events").glob("events.out.tfevents.*"))
+
+
+def test_progress_is_printed_with_step_and_scores_and_nothing_else_is_said(tmp_path, capfd):
+    result = run(tmp_path)
+    printed = capfd.readouterr()
+    lines = printed.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["step"] * 4
+    assert printed.err == ""
+    assert lines[-1].split()[1] == "20/20"
+    assert f"gender {result.history[-1]['validation_accuracy_gender']:.1%}" in lines[-1]
+
+
+def test_diverging_training_is_an_error_with_its_last_line(tmp_path):
+    with pytest.raises(
+        FloatingPointError, match=r"training diverged: .*'step': \d+.* Lower the learning rate \(1000000000"
+    ):
+        run(tmp_path, learning_rate=1e9)
+
+
+def test_a_loss_that_is_no_number_in_training_only_is_found_too(tmp_path):
+    def poisoned(batch):
+        return prepare(batch) * (math.nan if "contrast" in batch else 1)
+
+    model, (training, validation) = model_without_dropout(), small_faces()
+    with pytest.raises(FloatingPointError, match="'train_loss_age': nan"):
+        fit(model, poisoned, training, validation, config(), tmp_path, accelerator="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"num_steps": 30}, "num_steps 20, not 30"),
+        ({"num_steps": 10}, "num_steps 20, not 10"),
+        ({"seed": 4, "learning_rate": 0.1}, r"learning_rate 0\.01, not 0\.1; seed 3, not 4"),
+    ],
+)
+def test_a_run_does_not_go_on_from_a_checkpoint_of_another_configuration(tmp_path, changes, named):
+    run(tmp_path)
+    weights = (tmp_path / "weights.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=rf"last\.ckpt is of a run with {named}: delete it to start this run anew"):
+        run(tmp_path, **changes)
+    assert (tmp_path / "weights.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("name", ["num_steps", "validate_every", "batch_size", "decay_every"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_duration_of_nothing_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
+        TrainingConfig(**({"num_steps": 4, "validate_every": 2} | {name: value}))
+
+
+@pytest.mark.parametrize(("num_steps", "validate_every"), [(17, 5), (4, 5)])
+def test_steps_after_the_last_validation_are_refused(num_steps, validate_every):
+    message = f"num_steps must be a multiple of validate_every, got {num_steps} and {validate_every}"
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(num_steps, validate_every)
+
+
+def test_a_patience_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="patience must be at least 1 validation, or None, got 0"):
+        TrainingConfig(4, 2, patience=0)
