@@ -92,11 +92,12 @@ def prose(cards: list[str]) -> dict[str, Any]:
 
 
 def table_of_contents(pages: list[Page], cards: list[str]) -> str:
-    """Return the text of ``_toc.yml``: the prose, then a part for each paper, real runs before miniatures."""
+    """Return the text of ``_toc.yml``: the prose, a part for each paper (real runs first), the references."""
     parts = [prose(cards)]
     for paper in dict.fromkeys(page.stage.paper for page in pages):
         own = sorted((page for page in pages if page.stage.paper == paper), key=lambda page: not page.recorded)
         files = [page.placed.removeprefix("book/").removesuffix(".ipynb") for page in own]
         intro = [f"{paper}/intro"] if Path(f"book/{paper}/intro.md").is_file() else []
         parts.append({"caption": paper, "chapters": [{"file": file} for file in intro + files]})
+    parts.append({"caption": "At the end", "chapters": [{"file": "references"}]})
     return yaml.safe_dump({"format": "jb-book", "root": "index", "parts": parts}, sort_keys=False)
