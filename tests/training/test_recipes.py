@@ -1,0 +1,120 @@
+"""Every switch in which the published LMTCNN and its intent differ: what it is set to, and that it has an effect."""
+
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from agegender.corpora import adience
+from agegender.data.images import resize_as_tensorflow_1
+from agegender.data.loading import EvaluationFaces, TrainingFaces
+from agegender.data.splits import audit, split_as_published
+from agegender.evaluation.denominators import padded_accuracy
+from agegender.models.lmtcnn import INPUT_PX, LMTCNN
+from agegender.training.recipes import LMTCNN_RECIPES, LmtcnnRecipe
+
+PUBLISHED, INTENDED = LMTCNN_RECIPES["as_published"], LMTCNN_RECIPES["as_intended"]
+
+
+def net(recipe):
+    torch.manual_seed(0)
+    return LMTCNN(lrn=recipe.lrn, uses_batch_statistics_at_test=recipe.uses_batch_statistics_at_test).eval()
+
+
+def faces(number=4):
+    return np.random.default_rng(0).integers(0, 256, (number, 256, 256, 3), dtype=np.uint8)
+
+
+def test_there_are_two_settings_and_they_differ_in_every_switch_but_the_size_of_a_batch():
+    assert LMTCNN_RECIPES.keys() == {"as_published", "as_intended"}
+    same = {f.name for f in fields(LmtcnnRecipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
+    assert same == {"test_batch_size"}
+    assert PUBLISHED.test_batch_size == 128
+
+
+@pytest.mark.parametrize(
+    ("recipe", "literally"),
+    [
+        (PUBLISHED, nn.LocalResponseNorm(11, alpha=11 * 1e-4, beta=0.75, k=1)),
+        (INTENDED, nn.LocalResponseNorm(5, 1e-4, 0.75, 1)),
+    ],
+    ids=["as_published", "as_intended"],
+)
+def test_response_is_normalised_over_11_channels_as_published_and_over_5_as_intended(recipe, literally):
+    x = 30 * torch.randn(2, 96, 3, 3, generator=torch.Generator().manual_seed(0))
+    assert_close(net(recipe).norm1(x), literally(x))
+
+
+def test_a_published_prediction_depends_on_the_batch_and_an_intended_one_does_not():
+    images = torch.from_numpy(faces()[:, :INPUT_PX, :INPUT_PX]).permute(0, 3, 1, 2) / 127.5 - 1
+    images[1:] *= torch.tensor([0.1, 0.5, 2.0]).view(3, 1, 1, 1)
+    moved = {}
+    for name, recipe in LMTCNN_RECIPES.items():
+        with torch.no_grad():
+            moved[name] = (net(recipe)(images)[:1] - net(recipe)(images[:1])).abs().max().item()
+    assert moved["as_published"] > 0.01
+    assert moved["as_intended"] < 1e-4
+
+
+@pytest.mark.parametrize("recipe", [PUBLISHED, INTENDED], ids=["whole", "centre"])
+def test_the_published_test_sees_the_edge_of_the_face_and_the_intended_one_does_not(recipe):
+    framed = faces(1)
+    framed[:, 14:241, 14:241] = 0  # only a frame of 14 and 15 pixels around the centre is left
+    if recipe.test_geometry == "whole":
+        seen = EvaluationFaces(resize_as_tensorflow_1(framed, INPUT_PX), np.arange(1), {}, 1)[0]["images"]
+    else:
+        seen = EvaluationFaces(framed, np.arange(1), {}, 1, crop_px=INPUT_PX)[0]["images"]
+    assert seen.shape == (1, INPUT_PX, INPUT_PX, 3)
+    assert (seen.max() > 0) == (recipe is PUBLISHED)
+
+
+def test_the_published_training_sees_the_squashed_test_faces_and_the_intended_one_always_another_crop():
+    squashed = resize_as_tensorflow_1(faces(1), INPUT_PX)
+    published = TrainingFaces(squashed, np.arange(1), {}, 1, 0, PUBLISHED.augmentation)
+    intended = TrainingFaces(faces(1), np.arange(1), {}, 1, 0, INTENDED.augmentation)
+    for step in range(3):
+        assert np.array_equal(published[step]["images"].numpy(), squashed)
+        assert published[step]["contrast"].tolist() == [1.0]
+    assert intended[0]["images"].shape == (1, INPUT_PX, INPUT_PX, 3)
+    assert len({intended[step]["images"].numpy().tobytes() for step in range(3)}) == 3
+    contrasts = [intended[step]["contrast"].item() for step in range(200)]
+    assert 0.2 <= min(contrasts) < 0.25
+    assert 1.75 < max(contrasts) <= 1.8
+    assert INTENDED.augmentation.flips
+
+
+def test_the_published_lists_lose_one_image_and_share_subjects_with_their_validation():
+    subjects = pd.DataFrame({"subject": [f"s{row // 8}" for row in range(400)]})
+    folds = np.arange(400) // 80
+    lossy, whole = (split_as_published(folds, 0, 0, recipe.is_off_by_one) for recipe in (PUBLISHED, INTENDED))
+    assert (len(lossy.train), len(whole.train)) == (320 - 32 - 1, 320 - 32)
+    shared = audit(lossy.parts(subjects)).set_index(["part_a", "part_b"])["share_of_b"]
+    assert shared["train", "validation"] > 0.5
+    assert (PUBLISHED.validation, INTENDED.validation) == ("images", "subjects")
+
+
+@pytest.mark.parametrize(("recipe", "group"), [(PUBLISHED, None), (INTENDED, 4)], ids=["as_published", "as_intended"])
+def test_the_slip_25_23_is_left_out_as_published_and_repaired_as_intended(tmp_path, recipe, group):
+    for fold in range(5):
+        ages = ["(25, 23)" if fold == 3 else "(4, 6)", "(0, 2)"]
+        lines = [f"{fold}@N0\tp{row}.jpg\t{fold}{row}\t{age}\tf" + "\t0" * 7 for row, age in enumerate(ages)]
+        text = "\n".join(["\t".join(adience.COLUMNS), *lines])
+        (tmp_path / f"fold_{fold}_data.txt").write_text(text + "\n")
+    examples = adience.read(tmp_path, labels_only=True, subset="all", repair_25_23=recipe.repairs_25_23).examples
+    slip = examples.loc[examples["age_label"] == "(25, 23)", "age_group"].item()
+    assert (slip if pd.notna(slip) else None) == group
+
+
+def test_the_published_denominator_counts_no_face_of_the_last_batch_and_divides_by_it_all_the_same():
+    right = np.ones(300)
+    published, intended = (padded_accuracy(right, 128, recipe.denominator) for recipe in (PUBLISHED, INTENDED))
+    assert published == pytest.approx(256 / 384)
+    assert intended == 1.0
+
+
+def test_the_published_run_keeps_the_last_weights_and_the_intended_one_the_best():
+    assert (PUBLISHED.selects_best, INTENDED.selects_best) == (False, True)

@@ -1,0 +1,197 @@
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from agegender.data.manifest import build_manifest
+from agegender.evaluation.records import read_run
+from agegender.labels import ADIENCE_8
+from agegender.training.fit import FitResult, TrainingConfig
+from agegender.training.runs import commit, finish_run, predictions_table
+from tests.training.small_run import small_model
+
+ROWS = np.array([5, 0, 3])
+PARAMETERS = {"data": "/somewhere", "run_folder": "/elsewhere", "corpus": "adience", "num_epochs": 3}
+PARAMETERS |= {"model": "1-1", "variant": "as_intended", "fold": 2, "seed": 7}
+
+
+def manifest():
+    table = pd.DataFrame(
+        {
+            "path": [f"{row}.jpg" for row in range(6)],
+            "subject": ["s0", "s1", "s1", "s2", "s3", "s4"],
+            "age": [np.nan, 3.0, 4.0, 41.0, np.nan, 1.0],
+            "age_group": [None, 1, 1, 5, 2, 0],
+            "gender": ["male", "female", "female", None, "male", "female"],
+            "corpus": "adience",
+            "modality": "face",
+            "race_label": list("abcdef"),
+            "user": list("uvwxyz"),
+        }
+    )
+    return build_manifest(table, scheme=ADIENCE_8)
+
+
+def decoded(num_examples=3, seed=0):
+    p_group = np.random.default_rng(seed).dirichlet(np.ones(8), num_examples).astype(np.float32)
+    return {
+        "p_group": p_group,
+        "age": p_group @ np.float32(ADIENCE_8.midpoints),
+        "p_female": np.linspace(0.1, 0.9, num_examples, dtype=np.float32),
+    }
+
+
+def finish(folder, table=None, **changes):
+    arguments = {
+        "parameters": PARAMETERS,
+        "manifest": manifest(),
+        "model": small_model(),
+        "config": TrainingConfig(num_steps=20, validate_every=5),
+        "result": FitResult([{"step": 5, "train_loss_age": 2.0}], 12.5, 15, "cpu, 1 threads", 321.0),
+        "predictions": predictions_table(manifest().examples, ROWS, 2, decoded()) if table is None else table,
+        "selection": "best validation score; validation by subject",
+        "reduced": None,
+    }
+    finish_run(folder, **(arguments | changes))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "runs" / "open" / "lmtcnn" / "1-1-as_intended-fold2-seed7"
+
+
+def test_predictions_stand_beside_the_truth_in_the_order_of_the_test_set():
+    table, said = predictions_table(manifest().examples, ROWS, 2, decoded()), decoded()
+    assert table["example"].tolist() == [5, 0, 3]
+    assert table["subject"].tolist() == ["s4", "s0", "s2"]
+    assert table["true_group"].tolist() == [0, pd.NA, 5]
+    assert table["true_age"].fillna(-1).tolist() == [1.0, -1, 41.0]
+    assert table["true_gender"].fillna("unknown").tolist() == ["female", "male", "unknown"]
+    assert table["age"].tolist() == said["age"].astype(float).tolist()
+    assert table["p_female"].tolist() == said["p_female"].tolist()
+    assert np.array_equal(table[[f"p_group_{group}" for group in range(8)]].to_numpy(), said["p_group"])
+    assert (table["fold"] == 2).all()
+
+
+def test_predictions_have_the_types_of_the_contract():
+    table = predictions_table(manifest().examples, ROWS, 2, decoded())
+    types = {name: str(dtype) for name, dtype in table.dtypes.items()}
+    expected = {"example": "int64", "subject": "str", "fold": "int64", "corpus": "str", "true_age": "float64"}
+    expected |= {"true_group": "Int64", "true_gender": "str", "age": "float64", "p_female": "float32"}
+    assert {name: types[name] for name in expected} == expected
+    assert {types[f"p_group_{group}"] for group in range(8)} == {"float32"}
+
+
+def test_no_path_and_no_album_is_kept():
+    columns = predictions_table(manifest().examples, ROWS, 2, decoded()).columns
+    assert not {"path", "user", "photo", "face_id"} & set(columns)
+
+
+def test_a_label_to_break_down_by_is_kept_where_the_corpus_has_it():
+    examples = manifest().examples
+    assert predictions_table(examples, ROWS, 2, decoded())["race_label"].tolist() == ["f", "a", "d"]
+    assert "race_label" not in predictions_table(examples.drop(columns="race_label"), ROWS, 2, decoded())
+
+
+def test_a_model_of_years_has_no_group_probabilities():
+    said = {name: values for name, values in decoded().items() if name != "p_group"}
+    assert not predictions_table(manifest().examples, ROWS, 2, said).filter(like="p_group").columns.tolist()
+
+
+@pytest.mark.parametrize("num_predictions", [2, 4])
+def test_predictions_of_other_examples_are_refused(num_predictions):
+    with pytest.raises(ValueError, match=f"{num_predictions} predictions of 'p_group' for 3 test examples"):
+        predictions_table(manifest().examples, ROWS, 2, decoded(num_predictions))
+
+
+def test_a_finished_run_can_be_read_back(folder):
+    finish(folder)
+    run = read_run(folder)
+    assert_frame_equal(run.predictions, predictions_table(manifest().examples, ROWS, 2, decoded()), check_dtype=False)
+    record = run.record
+    assert (record["preset"], record["paper"], record["run"]) == ("open", "lmtcnn", "1-1-as_intended-fold2-seed7")
+    assert (record["model"], record["variant"], record["fold"], record["seed"]) == ("1-1", "as_intended", 2, 7)
+    assert (record["scheme"], record["manifest_hash"]) == ("adience-8", manifest().hash())
+    assert record["manifest"] == manifest().describe()
+    assert record["history"] == [{"step": 5, "train_loss_age": 2.0}]
+    assert (record["seconds"], record["selected_step"], record["peak_memory_mb"]) == (12.5, 15, 321.0)
+    assert record["selected_on_test"] is False
+    assert record["training"]["num_steps"] == 20
+    assert record["reduced"] is None
+
+
+def test_the_number_of_parameters_is_that_of_the_model(folder):
+    finish(folder)
+    convolution, shift, age, gender = 3 * 3 * 3 * 8 + 8, 8, 8 * 8 + 8, 8 * 2 + 2
+    assert read_run(folder).record["num_parameters"] == convolution + shift + age + gender
+
+
+def test_where_data_and_run_lay_on_the_machine_is_not_recorded(folder):
+    finish(folder)
+    parameters = read_run(folder).record["parameters"]
+    assert parameters == {name: value for name, value in PARAMETERS.items() if name not in ("data", "run_folder")}
+    assert "/somewhere" not in (folder / "record.json").read_text()
+
+
+def test_the_record_says_with_which_versions_it_was_made(folder):
+    finish(folder)
+    versions = read_run(folder).record["versions"]
+    assert {"python", "agegender", "torch", "lightning", "numpy", "pandas"} <= versions.keys()
+    assert versions["numpy"] == np.__version__
+
+
+def test_a_folder_may_be_given_relative_to_where_one_stands(folder, monkeypatch):
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    finish(Path())
+    assert read_run(folder).record["preset"] == "open"
+
+
+def test_a_run_in_a_folder_of_another_name_is_refused_and_leaves_no_record(tmp_path):
+    folder = tmp_path / "open" / "lmtcnn" / "1-1-as_intended-fold3-seed7"
+    with pytest.raises(ValueError, match="1-1-as_intended-fold3-seed7"):
+        finish(folder)
+    assert not (folder / "record.json").exists()
+
+
+def test_a_loss_that_is_no_number_is_not_recorded(folder):
+    with pytest.raises(ValueError, match="nan"):
+        finish(folder, result=FitResult([{"step": 5, "train_loss_age": float("nan")}], 1.0, 5, "cpu", 1.0))
+    assert not (folder / "record.json").exists()
+
+
+def test_predictions_with_an_example_twice_are_not_recorded(folder):
+    table = predictions_table(manifest().examples, np.array([5, 5, 3]), 2, decoded())
+    with pytest.raises(ValueError, match="example"):
+        finish(folder, table=table)
+    assert not (folder / "record.json").exists()
+
+
+def git(folder, *arguments):
+    settings = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run(["git", *settings, *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607
+
+
+def test_the_commit_is_that_of_the_library_with_a_plus_when_it_was_changed(tmp_path, monkeypatch):
+    module = tmp_path / "runs.py"
+    module.write_text("first")
+    for arguments in (["init"], ["add", "."], ["commit", "-m", "x"], ["tag", "-a", "v1", "-m", "x"]):
+        git(tmp_path, *arguments)
+    monkeypatch.setattr("agegender.training.runs.__file__", str(module))
+    clean = commit()
+    assert len(clean) == 12
+    assert int(clean, 16)
+    module.write_text("second")
+    assert commit() == clean + "+"
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.CalledProcessError(128, "git")])
+def test_without_git_the_commit_is_unknown(monkeypatch, error):
+    def fails(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", fails)
+    assert commit() == "unknown"
