@@ -25,7 +25,7 @@ STAGES = PRESET.stages if HAS_DATA else ()
 RECORD_PAGES = pages_of_records()
 PAGES = {page.placed: page for page in [*RECORD_PAGES, *(pages_of_runs(PRESET) if HAS_DATA else [])]}
 PROSE = sorted(str(path) for path in Path("book").rglob("*.md") if not {"_build", "executed"} & set(path.parts))
-BOOK = [*PROSE, "book/_config.yml", "book/references.bib", *map(str, Path("book/_ext").glob("*.py"))]
+BOOK = [*PROSE, "book/_config.yml", "book/references.bib", "book/_static/tables.css", *map(str, Path("book/_ext").glob("*.py"))]
 CARD_FILES = sorted(path.name for path in Path("data_cards").glob("*"))
 
 
