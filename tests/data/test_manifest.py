@@ -54,11 +54,17 @@ def test_labels_that_are_not_given_are_unknown_and_no_number():
     assert str(bare["age_group"].dtype) == "Int64"
 
 
-def test_the_rows_of_the_caller_stay_as_they_were():
-    given = rows()
+@pytest.mark.parametrize("columns", [["path", "subject", "corpus", "modality"], list(COLUMNS)], ids=len)
+def test_the_rows_of_the_caller_stay_as_they_were(columns):
+    given = rows()[columns]
     before = given.copy()
     build_manifest(given, scheme=ADIENCE_8)
     assert_frame_equal(given, before)
+
+
+def test_examples_are_numbered_from_0_whatever_the_numbers_of_the_caller():
+    table = rows().set_index(pd.Index([7, 8, 9, 3]))
+    assert build_manifest(table, scheme=ADIENCE_8).examples.index.tolist() == [0, 1, 2, 3]
 
 
 def test_describe_counts_what_is_there():
@@ -117,7 +123,11 @@ def test_the_hash_does_not_depend_on_where_the_files_lie_or_how_the_table_came_a
     base = manifest().hash()
     table = rows()
     assert build_manifest(table, scheme=ADIENCE_8, root="elsewhere").hash() == base
-    assert build_manifest(table[table.columns[::-1]], scheme=ADIENCE_8).hash() == base
+    more = table.assign(user="u", photo="p")
+    assert (
+        build_manifest(more[more.columns[::-1]], scheme=ADIENCE_8).hash()
+        == build_manifest(more, scheme=ADIENCE_8).hash()
+    )
     assert build_manifest(table.set_index(pd.Index([7, 8, 9, 3])), scheme=ADIENCE_8).hash() == base
     assert build_manifest(table, aside(1), scheme=ADIENCE_8, max_quarantined_share=0.5).hash() == base
 
