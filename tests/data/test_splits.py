@@ -98,6 +98,16 @@ def test_the_published_split_is_of_the_pool_and_loses_one_image(seed):
     assert sorted(split.test) == np.flatnonzero(folds == 2).tolist()
 
 
+def test_the_published_lists_are_shuffled_those_of_the_test_too():
+    """A published denominator leaves out, or counts twice, whichever images stand at one end of the list."""
+    folds = published_folds(adience_like())
+    first, other = (split_as_published(folds, 2, seed) for seed in (0, 1))
+    for name in ("train", "validation", "test"):
+        listed = getattr(first, name)
+        assert not np.array_equal(listed, np.sort(listed))
+        assert not np.array_equal(listed, getattr(other, name))
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_lost_image_is_the_one_at_a_tenth_of_the_shuffled_pool(seed):
     folds = published_folds(adience_like(seed))
