@@ -14,10 +14,10 @@ def noise(height=16, width=16, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def photograph(side):
-    """Something as smooth as a photograph: waves of a few cycles."""
+def photograph(side, detail=5):
+    """Something as smooth as a photograph: waves of up to ``detail`` cycles from one side to the other."""
     x = np.linspace(0, 1, side)
-    waves = [np.sin(2 * np.pi * (a * x[:, None] + b * x)) for a, b in ((1, 2), (3, -1), (-2, 5))]
+    waves = [np.sin(2 * np.pi * detail * (a * x[:, None] + b * x)) for a, b in ((0.2, 0.4), (0.6, -0.2), (-0.4, 1))]
     return np.uint8(127 + 100 * np.stack(waves, -1))
 
 
@@ -246,12 +246,12 @@ def test_what_a_file_is_called_does_not_matter(tmp_path):
 
 @pytest.mark.parametrize("size", [64, 100, 200, 256, 400])
 def test_decoding_at_a_fraction_of_the_size_is_close_to_decoding_all_of_it(tmp_path, size):
-    path = written(tmp_path / "a.jpg", photograph(816), quality=95)
+    path = written(tmp_path / "a.jpg", photograph(816, detail=size / 10), quality=95)
     with Image.open(path) as image:
         whole = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR), dtype=float)
     difference = np.abs(decode_image(path, size) - whole)
-    assert difference.mean() < 1  # of 255 levels
-    assert difference.max() < 12
+    assert difference.mean() < 3  # of 255 levels; decoded at a fraction too small it would be 10 or more
+    assert difference.max() < 20
 
 
 @pytest.mark.parametrize("size", [7, 16, 50])
