@@ -46,8 +46,6 @@ def predictions_table(
     for group, probabilities in enumerate(decoded.get("p_group", np.empty((len(test), 0))).T):
         table[f"p_group_{group}"] = probabilities.astype(np.float32)
     table["p_female"] = decoded["p_female"].astype(np.float32)
-    if "race_label" in test:
-        table["race_label"] = test["race_label"].to_numpy()
     return table
 
 
