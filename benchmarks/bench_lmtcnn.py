@@ -99,7 +99,6 @@ def exhaust(batches: Iterator) -> None:
 
 def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:
     """Draw the faces and run all comparisons."""
-    keep_freed_memory()  # as fit does; it serves both arms
     tree = write_adience(folder / "adience", num_subjects=num_subjects)
     manifest = adience.read(tree)
     ours, plain = Ours(cache_images(manifest, folder / "cache")), Plain(manifest)
@@ -114,15 +113,17 @@ def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:
     print(
         f"{len(manifest)} faces of 816 px, batches of {BATCH}, {DEVICE}, {torch.get_num_threads()} threads", flush=True
     )
+    step = compare(
+        "training step, data in memory (bf16 NHWC vs fp32 NCHW)",
+        lambda: ours.step(our_batch),
+        lambda: plain.step(plain_batch),
+        2.5,
+        3 * rounds,
+        warm_up=3,
+    )
+    keep_freed_memory()  # as fit does; from here on it serves both arms, as it cannot be taken back
     return [
-        compare(
-            "training step, data in memory (bf16 NHWC vs fp32 NCHW)",
-            lambda: ours.step(our_batch),
-            lambda: plain.step(plain_batch),
-            2.5,
-            3 * rounds,
-            warm_up=3,
-        ),
+        step,
         compare(
             "files to ready batches, cached vs decoding",
             lambda: exhaust(ours.batches()),

@@ -76,12 +76,26 @@ class TrainingFaces(Dataset[Batch]):
         """Return ``images`` (batch, side, side, 3) uint8, ``contrast`` (batch,) and the targets (batch,)."""
         epochs, examples = self.examples_of(step)
         side = self.augmentation.crop_px if self.augmentation else self.images.shape[1]
+        draws = np.stack([self._draws(int(epoch))[1][at] for epoch, at in zip(epochs, examples, strict=True)])
         faces = np.empty((self.batch_size, side, side, 3), dtype=np.uint8)
-        contrast = np.ones(self.batch_size, dtype=np.float32)
-        for place, (epoch, example) in enumerate(zip(epochs, examples, strict=True)):
-            contrast[place] = self._place(faces[place], epoch, example)
+        for face, example, (top, left, _, _) in zip(faces, examples, draws, strict=True):
+            source = self.images[self.rows[example]]
+            room = source.shape[0] - side + 1  # 1 without augmentation: the whole face
+            y, x = int(top * room), int(left * room)
+            face[:] = source[y : y + side, x : x + side]
+        images, contrast = self._augment(torch.from_numpy(faces), draws)
         targets = {name: torch.from_numpy(values[examples]) for name, values in self.targets.items()}
-        return {"images": torch.from_numpy(faces), "contrast": torch.from_numpy(contrast), **targets}
+        return {"images": images, "contrast": contrast, **targets}
+
+    def _augment(self, crops: Tensor, draws: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Mirror some of ``crops`` in place, and return them with the contrast factor of each."""
+        if self.augmentation is not None and self.augmentation.flips:
+            mirrored = torch.from_numpy(draws[:, 2] < 0.5)
+            crops[mirrored] = crops[mirrored].flip(2)  # NumPy takes 30 times as long for pixels of three bytes
+        if self.augmentation is None or self.augmentation.contrast is None:
+            return crops, torch.ones(len(crops))
+        low, high = self.augmentation.contrast
+        return crops, low + (high - low) * torch.from_numpy(draws[:, 3])
 
     def examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the epochs and the examples, each (batch,), that make up a step."""
@@ -99,23 +113,6 @@ class TrainingFaces(Dataset[Batch]):
             draws = rng.permutation(len(self.rows)), rng.random((len(self.rows), 4), dtype=np.float32)
             self._epoch_draws = {**{e: d for e, d in self._epoch_draws.items() if e == epoch - 1}, epoch: draws}
         return self._epoch_draws[epoch]
-
-    def _place(self, face: np.ndarray, epoch: int, example: int) -> float:
-        """Write the augmented example into ``face`` and return its contrast factor."""
-        source = self.images[self.rows[example]]
-        if self.augmentation is None:
-            face[:] = source
-            return 1.0
-        top, left, flip, contrast = self._draws(epoch)[1][example]
-        side = face.shape[0]
-        room = source.shape[0] - side + 1
-        y, x = int(top * room), int(left * room)
-        crop = source[y : y + side, x : x + side]
-        face[:] = crop[:, ::-1] if self.augmentation.flips and flip < 0.5 else crop
-        if self.augmentation.contrast is None:
-            return 1.0
-        low, high = self.augmentation.contrast
-        return low + (high - low) * contrast
 
 
 class EvaluationFaces(Dataset[Batch]):
