@@ -53,7 +53,7 @@ def test_local_response_in_bfloat16_is_that_of_float32_up_to_rounding(ours, thei
     with torch.autocast("cpu", torch.bfloat16):
         result = ours(x)
     assert result.dtype == torch.bfloat16
-    # 8 bits, 2**-9 a rounding: of squares, energy, root and product, but not of 1 + energy, which would add as much again
+    # 8 bits, 2**-9 a rounding: of squares, energy, root and product, but not of 1 + energy, which would double it
     assert_close(result.float(), theirs(x.float()), rtol=5 * 2**-9, atol=0)
 
 
