@@ -75,7 +75,7 @@ def published_folds(examples: pd.DataFrame) -> np.ndarray:
     straddling = sorted(per_subject.index[per_subject > 1])
     if straddling:
         raise ValueError(f"{len(straddling)} subjects are in more than one published fold: {straddling[:5]}")
-    return folds.to_numpy()
+    return folds.to_numpy(copy=True)
 
 
 def folds_of(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:

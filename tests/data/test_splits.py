@@ -277,6 +277,13 @@ def test_a_published_fold_is_its_number():
     assert np.array_equal(folds_of(examples), published_folds(examples))
 
 
+def test_a_caller_may_take_examples_out_of_the_published_folds():
+    examples = pd.DataFrame({"subject": ["a", "b"], "published_split": pd.Series(["0", "1"], dtype="str")})
+    folds = published_folds(examples)
+    folds[0] = -1
+    assert examples["published_split"].tolist() == ["0", "1"]
+
+
 def test_a_corpus_without_published_folds_gets_drawn_ones():
     examples = people()
     assert np.array_equal(folds_of(examples, num_folds=4, seed=7), subject_folds(examples, 4, 7))
