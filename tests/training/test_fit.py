@@ -206,7 +206,7 @@ def test_the_first_of_the_best_scores_is_selected(tmp_path, scores, correct, sel
     [
         (1, [5, 9, 9, 10], [5, 10, 15]),
         (1, [5, 6, 7, 8], [5, 10, 15, 20]),
-        (2, [5, 4, 6, 5], [5, 10, 15, 20]),
+        (2, [5, 4, 6, 5, 7], [5, 10, 15, 20, 25]),
         (2, [5, 4, 5, 9], [5, 10, 15]),
         (None, [5, 4, 3, 2], [5, 10, 15, 20]),
     ],
@@ -215,16 +215,28 @@ def test_training_stops_after_so_many_validations_in_a_row_without_a_better_scor
     tmp_path, scores, patience, correct, steps
 ):
     scores.extend(correct)
-    assert [line["step"] for line in run(tmp_path, patience=patience).history] == steps
+    result = run(tmp_path, patience=patience, num_steps=5 * len(correct))
+    assert [line["step"] for line in result.history] == steps
 
 
 def test_a_run_that_lost_its_patience_is_not_trained_on_when_it_is_started_again(tmp_path, scores):
     scores.extend([5, 4])
     first = run(tmp_path, patience=1)
-    again = run(tmp_path, kill_after=1, patience=1)  # would end the process at the first training step
+    again = run(tmp_path, kill_after=1, stop=AssertionError("trained on"), patience=1)
     assert [line["step"] for line in first.history] == [5, 10]
     assert again.history == first.history
     assert again.selected_step == first.selected_step == 5
+
+
+def test_every_step_draws_its_dropout_anew(tmp_path):
+    model, (training, validation), masks = small_model(), small_faces(), []
+    model.encoder.dropout.register_forward_hook(
+        lambda module, inputs, output: (
+            masks.append(tuple((output == 0).flatten().tolist())) if module.training else None
+        )
+    )
+    fit(model, prepare, training, validation, config(), tmp_path, accelerator="cpu")
+    assert len(set(masks)) == 4
 
 
 def test_other_seeds_of_dropout_give_other_weights(tmp_path):

@@ -79,7 +79,7 @@ def test_a_run_stopped_anywhere_ends_bit_equal(uninterrupted, tmp_path, stop_aft
 
 def test_a_finished_run_is_not_trained_again(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    run(tmp_path, kill_after=1)  # would end the process at the first training step
+    run(tmp_path, kill_after=1, stop=AssertionError("trained on"))
     assert_same_end(tmp_path, uninterrupted)
 
 
