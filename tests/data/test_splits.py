@@ -284,6 +284,13 @@ def test_a_caller_may_take_examples_out_of_the_published_folds():
     assert examples["published_split"].tolist() == ["0", "1"]
 
 
+def test_whoever_takes_examples_out_of_the_folds_changes_no_one_elses():
+    examples = adience_like()
+    folds = folds_of(examples)
+    folds[:10] = -1
+    assert (folds_of(examples)[:10] == 0).all()
+
+
 def test_a_corpus_without_published_folds_gets_drawn_ones():
     examples = people()
     assert np.array_equal(folds_of(examples, num_folds=4, seed=7), subject_folds(examples, 4, 7))
