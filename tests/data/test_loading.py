@@ -163,10 +163,15 @@ def test_batches_longer_than_several_epochs_do_not_depend_on_what_was_asked_befo
     assert_same_batch(training(num_examples=3, batch_size=10, augmentation=Augmentation(9))[5], expected[5])
 
 
-def test_the_examples_do_not_depend_on_the_size_of_the_batch():
-    small, large = training(batch_size=2), training(batch_size=5)
-    stream = [np.concatenate([faces.examples_of(step)[1] for step in range(20)])[:40] for faces in (small, large)]
-    assert np.array_equal(*stream)
+@pytest.mark.parametrize("batch_size", [2, 5, 20])
+def test_the_size_of_the_batch_cuts_the_stream_of_faces_and_changes_none(batch_size):
+    """Each face is a function of seed, epoch and example, also where a batch reaches into the next epochs."""
+    stream = []
+    for size in (1, batch_size):
+        faces = training(num_examples=7, batch_size=size, augmentation=Augmentation(9))
+        batches = [faces[step] for step in range(40 // size)]
+        stream.append({name: torch.cat([batch[name] for batch in batches]) for name in batches[0]})
+    assert_same_batch(*stream)
 
 
 def test_another_seed_gives_another_order_and_other_crops():
