@@ -130,7 +130,10 @@ def test_no_kernel_survives_its_run(tmp_path, write_notebook, number):
     told = tmp_path / "pid"
     cell = f"import os, time, pathlib; pathlib.Path({str(told)!r}).write_text(str(os.getpid())); time.sleep(300)"
     notebook = write_notebook("seed = 0", cell)
-    process = subprocess.Popen([sys.executable, SCRIPT, str(notebook), str(tmp_path / "out/notebook.ipynb")])
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, str(notebook), str(tmp_path / "out/notebook.ipynb")],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     assert wait_for(lambda: told.exists() and told.read_text())
     kernel = int(told.read_text())
     process.send_signal(number)
