@@ -9,7 +9,6 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,13 +27,12 @@ from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import load_weights, save_weights, step_of
 from agegender.training.memory import keep_freed_memory
+from agegender.training.prediction import Prepare
+from agegender.training.prediction import predict as predict  # for those who fit and predict
 from agegender.training.quiet import quiet_lightning
 
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "last.ckpt"
-
-Prepare = Callable[[Batch], Tensor]
-"""From a batch to the input of the model, on the device of the batch."""
 
 
 @dataclass(frozen=True)
@@ -262,22 +260,6 @@ def fit(
     load_weights(model, folder / WEIGHTS)
     device = _device_name(trainer.strategy.root_device)
     return FitResult(module.history, module.seconds, module.selected_step, device, module.peak_memory_mb)
-
-
-@torch.no_grad()
-def predict(
-    model: MultiTaskModel, prepare: Prepare, faces: Dataset, device: str | torch.device = "cpu", num_workers: int = 0
-) -> dict[str, np.ndarray]:
-    """Return what the heads decode for every example, in order: arrays of length ``examples``, in float32.
-
-    Batch by batch as ``faces`` gives them, in evaluation mode and full precision.
-    """
-    model = model.to(device).eval()
-    batches = [
-        model.decode(model(prepare({name: value.to(device, non_blocking=True) for name, value in batch.items()})))
-        for batch in evaluation_loader(faces, num_workers)
-    ]
-    return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
 
 
 def _add(sums: dict[str, Tensor], values: dict[str, Tensor], count: int) -> None:

@@ -15,7 +15,7 @@ from agegender.models.heads import AgeGroupHead, GenderHead
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import load_weights, read_facts
-from agegender.training.fit import predict
+from agegender.training.prediction import predict
 
 DECODED_PX = 256
 """Faces are decoded to this size and their centre is cut out, as in the intended test."""

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -143,6 +145,11 @@ def test_predictions_follow_the_order_of_the_rows():
     ages = predict(model, prepare, validation)["age"]
     assert_close(predict(model, prepare, shuffled)["age"], ages[order], rtol=1e-4, atol=1e-5)
     assert len(np.unique(ages)) > 10
+
+
+def test_whoever_only_asks_a_model_does_not_wait_for_lightning():
+    program = "import sys, agegender.use.predict; sys.exit('lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
