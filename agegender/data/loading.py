@@ -4,8 +4,10 @@ The order of examples, the crops, flips and contrasts depend on (seed, epoch, ex
 workers nor on what was drawn before.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -86,6 +88,15 @@ class TrainingFaces(Dataset[Batch]):
         images, contrast = self._augment(torch.from_numpy(faces), draws)
         targets = {name: torch.from_numpy(values[examples]) for name, values in self.targets.items()}
         return {"images": images, "contrast": contrast, **targets}
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits that change with any label, choice of examples or augmentation, and with the file of images."""
+        file = Path(getattr(self.images, "filename", None) or "").name  # a cache is named after what is in it
+        digest = hashlib.sha256(repr((file, self.images.shape, self.batch_size, self.seed, self.augmentation)).encode())
+        for name, values in [("rows", self.rows), *sorted(self.targets.items())]:
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:12]
 
     def _augment(self, crops: Tensor, draws: np.ndarray) -> tuple[Tensor, Tensor]:
         """Mirror some of ``crops`` in place, and return them with the contrast factor of each."""

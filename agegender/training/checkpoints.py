@@ -54,8 +54,24 @@ def step_of(checkpoint: Path) -> int:
 
     Raises ``ValueError`` for a file that is damaged: a run starts anew when it is deleted.
     """
+    return _opened(checkpoint)[0]
+
+
+def differences(checkpoint: Path, identity: dict) -> list[str]:
+    """Say in what the run that wrote a training checkpoint differs from the run ``identity``: nothing if in nothing.
+
+    Raises ``ValueError`` for a file that is damaged.
+    """
+    saved = _opened(checkpoint)[1].get("identity", identity)
+    return [
+        f"{name} {saved.get(name)!r}, not {value!r}" for name, value in identity.items() if saved.get(name) != value
+    ]
+
+
+def _opened(checkpoint: Path) -> tuple[int, dict]:
     try:
-        return int(torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["global_step"])
+        content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        return int(content["global_step"]), content["agegender"]
     except Exception as error:
         kind = type(error).__name__  # torch's own message advises to run whatever code the file holds
         raise ValueError(f"{checkpoint} is damaged ({kind}): delete it to start this run anew") from error

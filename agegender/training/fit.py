@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from agegender.data.loading import Batch, evaluation_loader, training_loader
 from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
-from agegender.training.checkpoints import load_weights, save_weights, step_of
+from agegender.training.checkpoints import differences, load_weights, save_weights, step_of
 from agegender.training.memory import keep_freed_memory
 from agegender.training.prediction import Prepare
 from agegender.training.prediction import predict as predict  # for those who fit and predict
@@ -33,6 +33,7 @@ from agegender.training.quiet import quiet_lightning
 
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "last.ckpt"
+CHECKPOINT_BEFORE = "last.before.ckpt"
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,11 @@ class FitResult:
 class MultiTaskTraining(lightning.LightningModule):
     """The steps of training and validation, the optimiser, and all state that a resumed run needs."""
 
-    def __init__(self, model: MultiTaskModel, prepare: Prepare, config: TrainingConfig, folder: Path) -> None:
+    def __init__(
+        self, model: MultiTaskModel, prepare: Prepare, config: TrainingConfig, folder: Path, identity: dict
+    ) -> None:
         super().__init__()
-        self.model, self.prepare, self.config, self.folder = model, prepare, config, folder
+        self.model, self.prepare, self.config, self.folder, self.identity = model, prepare, config, folder, identity
         self.history: list[dict[str, float]] = []
         self.best_score, self.selected_step, self.num_since_best = -math.inf, 0, 0
         self.seconds_before, self.started = 0.0, time.monotonic()
@@ -181,7 +184,7 @@ class MultiTaskTraining(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Put what Lightning does not know into the checkpoint."""
         checkpoint["agegender"] = {
-            "config": asdict(self.config),
+            "identity": self.identity,
             "history": self.history,
             "best_score": self.best_score,
             "selected_step": self.selected_step,
@@ -192,14 +195,8 @@ class MultiTaskTraining(lightning.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Take it out again; raise ``ValueError`` when it is of a run with another configuration."""
+        """Take it out again."""
         state = checkpoint["agegender"]
-        own = asdict(self.config)
-        changed = [f"{k} {v!r}, not {own[k]!r}" for k, v in state.get("config", own).items() if own.get(k) != v]
-        if changed:
-            raise ValueError(
-                f"{self.folder / CHECKPOINT} is of a run with {'; '.join(changed)}: delete it to start this run anew"
-            )
         self.history, self.best_score = state["history"], state["best_score"]
         self.selected_step, self.num_since_best = state["selected_step"], state["num_since_best"]
         self.seconds_before, self._training_sums = state["seconds"], state["training_sums"]
@@ -220,15 +217,21 @@ def fit(
     """Fit ``model`` to the batches of ``training`` (item = step) and leave the selected weights in it.
 
     ``folder`` receives ``weights.safetensors``, ``last.ckpt`` and TensorBoard events. When it holds a checkpoint of
-    this run, training goes on from there. Raises ``FloatingPointError`` when a loss is no longer finite, and
-    ``ValueError`` when the checkpoint is damaged or of a run with another configuration.
+    this run, training goes on from there; one of a run with another configuration, other training faces or another
+    number of parameters is set aside as ``last.before.ckpt``, and training starts anew. Raises ``FloatingPointError``
+    when a loss is no longer finite, and ``ValueError`` when the checkpoint is damaged.
     """
     folder = Path(folder)
     keep_freed_memory()
-    module = MultiTaskTraining(model, prepare, config, folder)
+    identity = {
+        **asdict(config),
+        "training_faces": getattr(training, "fingerprint", None),
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+    module = MultiTaskTraining(model, prepare, config, folder, identity)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     checkpoint = folder / CHECKPOINT
-    start = step_of(checkpoint) if checkpoint.exists() else 0
+    start = _step_to_go_on_from(checkpoint, identity)
     is_watched = sys.stderr.isatty()
     trainer = lightning.Trainer(
         accelerator=accelerator,
@@ -260,6 +263,20 @@ def fit(
     load_weights(model, folder / WEIGHTS)
     device = _device_name(trainer.strategy.root_device)
     return FitResult(module.history, module.seconds, module.selected_step, device, module.peak_memory_mb)
+
+
+def _step_to_go_on_from(checkpoint: Path, identity: dict) -> int:
+    """The step of the checkpoint of this run, 0 when there is none; that of another run is set aside."""
+    if not checkpoint.exists():
+        return 0
+    if changes := differences(checkpoint, identity):
+        checkpoint.replace(checkpoint.with_name(CHECKPOINT_BEFORE))
+        print(
+            f"starting anew: {CHECKPOINT} is of a run with {'; '.join(changes)}; kept as {CHECKPOINT_BEFORE}",
+            flush=True,
+        )
+        return 0
+    return step_of(checkpoint)
 
 
 def _add(sums: dict[str, Tensor], values: dict[str, Tensor], count: int) -> None:

@@ -210,6 +210,42 @@ def test_resumed_steps_count_the_length_of_the_whole_run():
     assert len(steps) == 11
 
 
+def fingerprinted(images=None, rows=None, batch_size=3, seed=0, augmentation=None, **targets):
+    targets = {"age_group": np.arange(7), "gender": np.zeros(7, dtype=np.int64)} | targets
+    images, rows = numbered_faces() if images is None else images, np.arange(7) if rows is None else rows
+    return TrainingFaces(images, rows, targets, batch_size, seed, augmentation).fingerprint
+
+
+FACE_CHANGES = {
+    "rows": {"rows": np.array([0, 1, 2, 3, 4, 6, 5])},
+    "label": {"age_group": np.array([0, 1, 2, 3, 4, 5, 7])},
+    "other label": {"gender": np.array([0, 0, 0, 0, 0, 0, 1])},
+    "new label": {"identity": np.arange(7)},
+    "batch size": {"batch_size": 4},
+    "seed": {"seed": 1},
+    "augmentation": {"augmentation": Augmentation(9)},
+    "crop": {"augmentation": Augmentation(9, flips=False)},
+    "size": {"images": numbered_faces(side=11)},
+}
+
+
+def test_the_fingerprint_changes_with_whatever_changes_the_batches():
+    found = [fingerprinted(), *(fingerprinted(**change) for change in FACE_CHANGES.values())]
+    assert len(set(found)) == len(FACE_CHANGES) + 1
+    assert fingerprinted() == fingerprinted()
+    assert len(fingerprinted()) == 12
+
+
+def test_the_fingerprint_changes_with_the_name_of_the_file_of_faces_and_not_with_its_folder(tmp_path):
+    """A cache is named after the files that are in it."""
+    found = {}
+    for place in ("a/x.npy", "b/x.npy", "a/y.npy"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / place, numbered_faces())
+        found[place] = fingerprinted(images=np.load(tmp_path / place, mmap_mode="r"))
+    assert found["a/x.npy"] == found["b/x.npy"] != found["a/y.npy"]
+
+
 @pytest.mark.parametrize(("num_examples", "batch_size", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 5, [2])])
 def test_an_evaluation_counts_every_example_once_in_order(num_examples, batch_size, sizes):
     faces = evaluation(num_examples, batch_size)

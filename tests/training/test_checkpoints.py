@@ -4,7 +4,7 @@ from safetensors import safe_open
 from torch import nn
 
 from agegender.training import checkpoints
-from agegender.training.checkpoints import load_weights, read_facts, save_weights, step_of
+from agegender.training.checkpoints import differences, load_weights, read_facts, save_weights, step_of
 
 
 def net(width=3, seed=0):
@@ -110,9 +110,20 @@ def test_a_full_disk_leaves_the_weights_that_were_there(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def written(path, **content):
+    torch.save({"global_step": 35, "w": torch.zeros(300), "agegender": {"identity": {"seed": 3}}} | content, path)
+    return path
+
+
 def test_the_step_of_a_checkpoint_is_read(tmp_path):
-    torch.save({"global_step": 35, "state_dict": {"w": torch.zeros(3)}}, tmp_path / "last.ckpt")
-    assert step_of(tmp_path / "last.ckpt") == 35
+    assert step_of(written(tmp_path / "last.ckpt")) == 35
+
+
+def test_the_differences_of_two_runs_are_named_with_both_values(tmp_path):
+    identity = {"seed": 3, "num_steps": 20, "patience": None}
+    path = written(tmp_path / "last.ckpt", agegender={"identity": identity})
+    assert differences(path, identity) == []
+    assert differences(path, {"seed": 4, "num_steps": 20, "patience": 2}) == ["seed 3, not 4", "patience None, not 2"]
 
 
 class Evil:
@@ -121,18 +132,20 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    "content", [{"epoch": 3}, {"global_step": 3, "code": Evil()}, [1, 2]], ids=["no step", "code", "list"]
+    "content",
+    [{"agegender": {}}, {"global_step": 3}, {"global_step": 3, "agegender": {"identity": {}}, "code": Evil()}, [1, 2]],
+    ids=["no step", "of others", "code", "list"],
 )
 def test_a_checkpoint_of_something_else_is_refused_and_its_code_not_run(tmp_path, content):
     torch.save(content, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match=r"last\.ckpt is damaged \(.*\): delete it to start this run anew"):
-        step_of(tmp_path / "last.ckpt")
+    for read in (lambda path: step_of(path), lambda path: differences(path, {})):
+        with pytest.raises(ValueError, match=r"last\.ckpt is damaged \(.*\): delete it to start this run anew"):
+            read(tmp_path / "last.ckpt")
 
 
 @pytest.mark.parametrize("length", [0, 100, -1])
 def test_half_a_checkpoint_is_refused(tmp_path, length):
-    path = tmp_path / "last.ckpt"
-    torch.save({"global_step": 35, "w": torch.zeros(300)}, path)
+    path = written(tmp_path / "last.ckpt")
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match=r"last\.ckpt is damaged"):
         step_of(path)

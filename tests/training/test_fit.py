@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from agegender.data.images import standardise
 from agegender.data.loading import EvaluationFaces
+from agegender.labels import FAIRFACE_9
 from agegender.models.heads import AgeGroupHead, GenderHead
 from agegender.training.fit import TrainingConfig, fit, predict
 from tests.training.small_run import run, small_faces, small_model
@@ -300,15 +301,35 @@ def test_a_loss_that_is_no_number_in_training_only_is_found_too(tmp_path):
     [
         ({"num_steps": 30}, "num_steps 20, not 30"),
         ({"num_steps": 10}, "num_steps 20, not 10"),
-        ({"seed": 4, "learning_rate": 0.1}, r"learning_rate 0\.01, not 0\.1; seed 3, not 4"),
+        ({"seed": 4, "learning_rate": 0.1}, "learning_rate 0.01, not 0.1; seed 3, not 4"),
     ],
 )
-def test_a_run_does_not_go_on_from_a_checkpoint_of_another_configuration(tmp_path, changes, named):
-    run(tmp_path)
-    weights = (tmp_path / "weights.safetensors").read_bytes()
-    with pytest.raises(ValueError, match=rf"last\.ckpt is of a run with {named}: delete it to start this run anew"):
-        run(tmp_path, **changes)
-    assert (tmp_path / "weights.safetensors").read_bytes() == weights
+def test_a_run_of_another_configuration_starts_anew_and_loses_nothing(tmp_path, capfd, changes, named):
+    run(tmp_path / "a")
+    before = (tmp_path / "a" / "last.ckpt").read_bytes()
+    capfd.readouterr()
+    result = run(tmp_path / "a", **changes)
+    said = f"starting anew: last.ckpt is of a run with {named}; kept as last.before.ckpt"
+    assert capfd.readouterr().out.splitlines()[0] == said
+    assert (tmp_path / "a" / "last.before.ckpt").read_bytes() == before
+    assert result.history == run(tmp_path / "b", **changes).history
+
+
+@pytest.mark.parametrize("change", ["a label", "the faces", "the model"])
+def test_a_run_on_other_data_or_with_another_model_starts_anew(tmp_path, capfd, change):
+    model, (training, validation) = small_model(), small_faces()
+    fit(model, prepare, training, validation, config(), tmp_path, accelerator="cpu")
+    model, (training, validation) = small_model(), small_faces()
+    if change == "a label":
+        training.targets["gender"][7] = 1 - training.targets["gender"][7]
+    elif change == "the faces":
+        training, _ = small_faces(num_examples=20)
+    else:
+        model.heads["age"] = AgeGroupHead(8, FAIRFACE_9)
+    capfd.readouterr()
+    fit(model, prepare, training, validation, config(), tmp_path, accelerator="cpu")
+    name = "num_parameters" if change == "the model" else "training_faces"
+    assert f"starting anew: last.ckpt is of a run with {name} " in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["num_steps", "validate_every", "batch_size", "decay_every"])
