@@ -58,7 +58,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def differences(checkpoint: Path, identity: dict) -> list[str]:
-    """Say in what the run that wrote a training checkpoint differs from the run ``identity``: nothing if in nothing.
+    """Say in what the run that wrote a training checkpoint differs from the run ``identity``: in nothing if it does not say.
 
     Raises ``ValueError`` for a file that is damaged.
     """

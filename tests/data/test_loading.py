@@ -221,6 +221,7 @@ FACE_CHANGES = {
     "label": {"age_group": np.array([0, 1, 2, 3, 4, 5, 7])},
     "other label": {"gender": np.array([0, 0, 0, 0, 0, 0, 1])},
     "new label": {"identity": np.arange(7)},
+    "new label of another name": {"voice": np.arange(7)},
     "batch size": {"batch_size": 4},
     "seed": {"seed": 1},
     "augmentation": {"augmentation": Augmentation(9)},

@@ -126,6 +126,10 @@ def test_the_differences_of_two_runs_are_named_with_both_values(tmp_path):
     assert differences(path, {"seed": 4, "num_steps": 20, "patience": 2}) == ["seed 3, not 4", "patience None, not 2"]
 
 
+def test_a_checkpoint_that_does_not_say_of_which_run_it_is_differs_in_nothing(tmp_path):
+    assert differences(written(tmp_path / "last.ckpt", agegender={}), {"seed": 3}) == []
+
+
 class Evil:
     def __reduce__(self):
         return (pytest.fail, ("code of the file was run",))
