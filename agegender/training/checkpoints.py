@@ -58,9 +58,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def differences(checkpoint: Path, identity: dict) -> list[str]:
-    """Say in what the run that wrote a training checkpoint differs from the run ``identity``: in nothing if it does not say.
+    """Say in what the run that wrote a training checkpoint differs from the run ``identity``.
 
-    Raises ``ValueError`` for a file that is damaged.
+    A checkpoint that does not say of which run it is differs in nothing. Raises ``ValueError`` for a damaged one.
     """
     saved = _opened(checkpoint)[1].get("identity", identity)
     return [
