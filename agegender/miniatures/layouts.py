@@ -5,20 +5,15 @@ same bytes. A miniature is complete when its ``miniature.json`` says so; one tha
 and what a killed run left behind is written anew.
 """
 
-import csv
-import json
-import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from agegender.files import write_text
 from agegender.labels import FAIRFACE_9
 from agegender.miniatures.casting import NUM_FOLDS, Face, cast_subjects, take_photos
-from agegender.miniatures.drawing import draw_face
-
-MARKER = "miniature.json"
+from agegender.miniatures.writing import MARKER as MARKER
+from agegender.miniatures.writing import draw_photo, write_once, write_table
 
 _ADIENCE_HEADER = (
     "user_id",
@@ -34,8 +29,6 @@ _ADIENCE_HEADER = (
     "fiducial_yaw_angle",
     "fiducial_score",
 )
-_JPEG_QUALITY = 85
-_VERSION = 1  # to be raised when the drawings change, so that miniatures on disk are drawn anew
 
 
 def write_adience(folder: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 816) -> Path:
@@ -48,13 +41,13 @@ def write_adience(folder: Path, num_subjects: int = 48, seed: int = 0, size_px: 
         faces = take_photos(cast_subjects(num_subjects, seed), seed)
         for fold in range(NUM_FOLDS):
             rows = [_adience_row(face) for face in faces if face.subject.fold == fold]
-            _write_table(into / f"fold_{fold}_data.txt", _ADIENCE_HEADER, rows, "\t")
+            write_table(into / f"fold_{fold}_data.txt", _ADIENCE_HEADER, rows, "\t")
         for face in faces:
             user, image, face_id = _adience_row(face)[:3]
-            _draw(face, into / "aligned" / user / f"landmark_aligned_face.{face_id}.{image}", size_px)
+            draw_photo(face, into / "aligned" / user / f"landmark_aligned_face.{face_id}.{image}", size_px)
 
     parameters = {"layout": "adience", "num_subjects": num_subjects, "seed": seed, "size_px": size_px}
-    return _write_once(Path(folder), parameters, write)
+    return write_once(Path(folder), parameters, write)
 
 
 def write_fairface(folder: Path, num_subjects: int = 200, seed: int = 0, size_px: int = 128) -> Path:
@@ -88,22 +81,11 @@ def write_folder(folder: Path, num_subjects: int = 48, seed: int = 0, size_px: i
             path = f"images/{name}/{number:05d}.jpg"
             split = ("train", "train", "train", "validation", "test")[face.subject.number % 5]
             rows.append((path, name, f"{person.age:.1f}", person.gender, split))
-            _draw(face, into / path, size_px)
-        _write_table(into / "faces.csv", ("path", "subject", "age", "gender", "split"), rows)
+            draw_photo(face, into / path, size_px)
+        write_table(into / "faces.csv", ("path", "subject", "age", "gender", "split"), rows)
 
     parameters = {"layout": "folder", "num_subjects": num_subjects, "seed": seed, "size_px": size_px}
-    return _write_once(Path(folder), parameters, write)
-
-
-def is_complete(folder: Path, parameters: dict | None = None) -> bool:
-    """Say whether ``folder`` holds a whole miniature (and, if given, one that was written with ``parameters``)."""
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    if parameters is not None and marker.get("parameters") != parameters:
-        return False
-    return marker.get("files") == _count_files(folder)
+    return write_once(Path(folder), parameters, write)
 
 
 def _write_pack(
@@ -125,13 +107,13 @@ def _write_pack(
         extra = [
             (file, source, *("" for _ in more), f"tone {one.tone}") for file, one in zip(files, people, strict=True)
         ]
-        _write_table(into / "faces.csv", ("file", "subject", "age", "gender", "source"), labels)
-        _write_table(into / "extra.csv", ("file", "origin", *more, "race_label"), extra)
+        write_table(into / "faces.csv", ("file", "subject", "age", "gender", "source"), labels)
+        write_table(into / "extra.csv", ("file", "origin", *more, "race_label"), extra)
         for file, face in zip(files, faces, strict=True):
-            _draw(face, into / file, size_px)
+            draw_photo(face, into / file, size_px)
 
     parameters = {"layout": corpus, "num_subjects": num_subjects, "seed": seed, "size_px": size_px}
-    _write_once(folder / f"face-{corpus}", parameters, write)
+    write_once(folder / f"face-{corpus}", parameters, write)
 
 
 def _adience_row(face: Face) -> tuple[str, ...]:
@@ -150,37 +132,3 @@ def _adience_row(face: Face) -> tuple[str, ...]:
         str(yaw),
         str(int(rng.integers(20, 150))),
     )
-
-
-def _draw(face: Face, path: Path, size_px: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw_face(face.subject.person, face.photo, size_px).save(path, "JPEG", quality=_JPEG_QUALITY)
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]], delimiter: str = ",") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows([header, *rows])
-
-
-def _write_once(folder: Path, parameters: dict, write: Callable[[Path], None]) -> Path:
-    """Call ``write`` with an empty folder that becomes ``folder`` when it is complete, unless that is there already."""
-    parameters = {**parameters, "version": _VERSION}
-    if is_complete(folder, parameters):
-        return folder
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).is_file():
-        raise FileExistsError(f"{folder} holds something that is not a miniature: choose a new or an empty folder")
-    partial = folder.parent / f".{folder.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write(partial)
-    marker = {"parameters": parameters, "files": _count_files(partial)}
-    write_text(partial / MARKER, json.dumps(marker, indent=1, sort_keys=True) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    return folder
-
-
-def _count_files(folder: Path) -> dict[str, int]:
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != MARKER]
-    return {"number": len(sizes), "bytes": sum(sizes)}

@@ -11,6 +11,7 @@ class AgeGroupHead(nn.Module):
     """Age as one of the groups of a scheme: a linear layer and the cross-entropy."""
 
     target = "age_group"
+    metric = "accuracy"
     midpoints: Tensor
 
     def __init__(self, in_features: int, scheme: AgeScheme) -> None:
@@ -26,7 +27,7 @@ class AgeGroupHead(nn.Module):
         """Cross-entropy of ``logits`` (batch, groups) with the groups ``target`` (batch,), mean over the batch."""
         return functional.cross_entropy(logits.float(), target)
 
-    def num_correct(self, logits: Tensor, target: Tensor) -> Tensor:
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         """Count the examples whose group is the most probable one."""
         return (logits.argmax(1) == target).sum()
 
@@ -40,6 +41,7 @@ class GenderHead(nn.Module):
     """Gender as the corpus labels it, in two classes: a linear layer with two logits and the cross-entropy."""
 
     target = "gender"
+    metric = "accuracy"
 
     def __init__(self, in_features: int) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class GenderHead(nn.Module):
         """Cross-entropy of ``logits`` (batch, 2) with ``target`` (batch,), indices into ``GENDERS``; batch mean."""
         return functional.cross_entropy(logits.float(), target)
 
-    def num_correct(self, logits: Tensor, target: Tensor) -> Tensor:
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         """Count the examples whose gender is the more probable one."""
         return (logits.argmax(1) == target).sum()
 

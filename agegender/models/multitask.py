@@ -1,7 +1,7 @@
 """A model: one encoder, and a head for each task."""
 
 from collections.abc import ItemsView
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from torch import Tensor, nn
 
@@ -10,12 +10,13 @@ class Head(Protocol):
     """What a model asks of a head; ``agegender.models.heads`` has them."""
 
     target: str
+    metric: Literal["accuracy", "mae"]
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the scalar loss, a mean over the batch."""
 
-    def num_correct(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Count the correct predictions of a batch."""
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the sum over the batch of what ``metric`` names: correct predictions, or errors in years."""
 
     def decode(self, logits: Tensor) -> dict[str, Tensor]:
         """Return what a person reads, by name."""

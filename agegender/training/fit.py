@@ -139,7 +139,7 @@ class MultiTaskTraining(lightning.LightningModule):
         losses = self.model.losses(logits, batch)
         sums = {f"validation_loss_{task}": loss.float() * count for task, loss in losses.items()}
         for task, head in self.model.tasks():
-            sums[f"validation_accuracy_{task}"] = head.num_correct(logits[task], batch[head.target]).float()
+            sums[f"validation_{head.metric}_{task}"] = head.measure(logits[task], batch[head.target]).float()
         _add(self._validation_sums, sums, count)
 
     def on_validation_epoch_end(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from agegender.labels import ADIENCE_8, FAIRFACE_9
-from agegender.miniatures import layouts
+from agegender.miniatures import layouts, writing
 from agegender.miniatures.casting import GROUP_WEIGHTS, cast_subjects, take_photos
 
 HEADER = [
@@ -160,7 +160,7 @@ def test_a_complete_miniature_is_not_drawn_again(tmp_path, write, monkeypatch):
     def draw_face(*_):
         raise AssertionError("drawn again")
 
-    monkeypatch.setattr(layouts, "draw_face", draw_face)
+    monkeypatch.setattr(writing, "draw_face", draw_face)
     write(tmp_path / "m", num_subjects=5, size_px=16)
     assert files_of(tmp_path / "m") == before
 
@@ -175,15 +175,15 @@ def test_a_damaged_miniature_is_written_anew(tmp_path, damage):
     elif damage == "short picture":
         picture.write_bytes(picture.read_bytes()[:100])
     elif damage == "broken marker":
-        (folder / layouts.MARKER).write_text("{")
+        (folder / writing.MARKER).write_text("{")
     else:
-        (folder / layouts.MARKER).write_text(json.dumps({"parameters": {}}))
+        (folder / writing.MARKER).write_text(json.dumps({"parameters": {}}))
     layouts.write_adience(folder, num_subjects=5, size_px=16)
     assert files_of(folder) == before
 
 
 def test_a_killed_run_leaves_no_miniature_and_the_next_run_writes_it(tmp_path, monkeypatch):
-    draw_face, calls = layouts.draw_face, []
+    draw_face, calls = writing.draw_face, []
 
     def killed(*arguments):
         calls.append(arguments)
@@ -191,11 +191,11 @@ def test_a_killed_run_leaves_no_miniature_and_the_next_run_writes_it(tmp_path, m
             raise KeyboardInterrupt
         return draw_face(*arguments)
 
-    monkeypatch.setattr(layouts, "draw_face", killed)
+    monkeypatch.setattr(writing, "draw_face", killed)
     with pytest.raises(KeyboardInterrupt):
         layouts.write_adience(tmp_path / "m", num_subjects=5, size_px=16)
     assert not (tmp_path / "m").exists()
-    monkeypatch.setattr(layouts, "draw_face", draw_face)
+    monkeypatch.setattr(writing, "draw_face", draw_face)
     layouts.write_adience(tmp_path / "m", num_subjects=5, size_px=16)
     layouts.write_adience(tmp_path / "other", num_subjects=5, size_px=16)
     assert files_of(tmp_path / "m") == files_of(tmp_path / "other")
@@ -205,8 +205,8 @@ def test_a_killed_run_leaves_no_miniature_and_the_next_run_writes_it(tmp_path, m
 def test_other_parameters_replace_a_miniature(tmp_path):
     layouts.write_adience(tmp_path / "m", num_subjects=5, size_px=16)
     layouts.write_adience(tmp_path / "m", num_subjects=6, size_px=16)
-    assert layouts.is_complete(tmp_path / "m")
-    assert json.loads((tmp_path / "m" / layouts.MARKER).read_text())["parameters"]["num_subjects"] == 6
+    assert writing.is_complete(tmp_path / "m")
+    assert json.loads((tmp_path / "m" / writing.MARKER).read_text())["parameters"]["num_subjects"] == 6
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
@@ -219,4 +219,4 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
 def test_an_empty_folder_may_become_a_miniature(tmp_path):
     (tmp_path / "m").mkdir()
     layouts.write_folder(tmp_path / "m", num_subjects=5, size_px=16)
-    assert layouts.is_complete(tmp_path / "m")
+    assert writing.is_complete(tmp_path / "m")

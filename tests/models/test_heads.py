@@ -94,8 +94,8 @@ def test_loss_and_probabilities_are_computed_in_float32_also_from_bfloat16():
 
 def test_the_most_probable_answers_are_counted():
     logits = torch.tensor([[0.0, 1.0, 0.5], [2.0, 1.0, 0.5], [0.0, 1.0, 1.5]])
-    assert head("age").num_correct(logits, torch.tensor([1, 1, 2])) == 2
-    assert head("gender").num_correct(LOGITS, torch.tensor([0, 0, 1])) == 1
+    assert head("age").measure(logits, torch.tensor([1, 1, 2])) == 2
+    assert head("gender").measure(LOGITS, torch.tensor([0, 0, 1])) == 1
 
 
 def test_an_enormous_logit_is_no_overflow():

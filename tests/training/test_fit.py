@@ -193,8 +193,8 @@ def scores(monkeypatch):
         validation = (len(asked) - 1) // 6  # two heads are asked about three batches
         return torch.tensor(script[validation] * len(target) / 21)
 
-    monkeypatch.setattr(AgeGroupHead, "num_correct", scripted)
-    monkeypatch.setattr(GenderHead, "num_correct", scripted)
+    monkeypatch.setattr(AgeGroupHead, "measure", scripted)
+    monkeypatch.setattr(GenderHead, "measure", scripted)
     return script
 
 
