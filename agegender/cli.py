@@ -47,6 +47,7 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels-only", action="store_true", help="adience: read labels without looking for pictures")
     parser.add_argument("--subset", choices=adience.SUBSETS, default="all", help="adience: rows with which labels")
     parser.add_argument("--scheme", choices=sorted(SCHEMES), help="folder: the scheme of the column age_group")
+    parser.add_argument("--aligned", action="store_true", help="folder: one upright face fills every picture")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="packs: folder to unpack archives to")
     parser.add_argument("--card", type=Path, help="data card (Markdown) whose table of counts to renew")
     parser.add_argument("--max-quarantined", type=float, default=0.05, help="share of rows that may be set aside")
@@ -99,12 +100,15 @@ def _run_manifest(options: argparse.Namespace) -> int:
 
 def _read(options: argparse.Namespace) -> Manifest:
     share = options.max_quarantined
+    if options.aligned and options.corpus != "folder":
+        raise ValueError(f"--aligned is for a table of your own: of {options.corpus} it is known what the pictures are")
     if options.corpus == "adience":
         return adience.read(options.root, options.labels_only, options.subset, max_quarantined_share=share)
     if options.labels_only or options.subset != "all":
         raise ValueError(f"--labels-only and --subset are for adience, not for {options.corpus}")
     if options.corpus == "folder":
-        return folder.read(options.root, options.scheme and scheme_named(options.scheme), max_quarantined_share=share)
+        scheme = options.scheme and scheme_named(options.scheme)
+        return folder.read(options.root, scheme, is_aligned=options.aligned, max_quarantined_share=share)
     read = openpacks.read_fairface if options.corpus == "fairface" else openpacks.read_utkface
     return read(options.root, options.cache, max_quarantined_share=share)
 
@@ -148,6 +152,8 @@ def summary(manifest: Manifest) -> str:
         f"  published splits: {_counts(facts['published_splits']).strip(' ()') or 'none'}",
         f"  set aside: {len(manifest.quarantine):,}",
     ]
+    if manifest.modality == "face":
+        lines.insert(1, "  aligned faces" if manifest.is_aligned else "  photographs in which a face has to be found")
     return "\n".join([*lines, *(f"    {count:,} x {reason}" for reason, count in facts["quarantined"].items())])
 
 

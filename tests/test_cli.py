@@ -74,6 +74,7 @@ def test_an_audit_of_the_folds_finds_nothing_and_one_of_a_random_split_finds_the
         (["manifest", "fairface", "nowhere", "-o", "a.parquet"], "no pack here"),
         (["manifest", "folder", "nowhere", "-o", "a.parquet"], "does not exist"),
         (["manifest", "fairface", "nowhere", "--labels-only", "-o", "a.parquet"], "are for adience, not for fairface"),
+        (["manifest", "adience", "nowhere", "--aligned", "-o", "a.parquet"], "is for a table of your own"),
         (["miniature", "adience", "m", "--num-subjects", "2"], "at least 5 subjects, got 2"),
         (["audit", "nothing.parquet"], "nothing.parquet does not exist"),
         (["audit", "text.parquet"], "text.parquet"),

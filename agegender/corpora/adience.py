@@ -79,6 +79,7 @@ def read(
         aside,
         scheme=ADIENCE_8,
         root=root,
+        is_aligned=True,
         max_quarantined_share=max_quarantined_share,
     )
     return everything.select(_is_wanted(everything.examples, subset))

@@ -15,14 +15,19 @@ COLUMNS = ("path", "subject", "age", "age_group", "gender", "split")
 
 
 def read(
-    path: Path, scheme: AgeScheme | None = None, modality: str = "face", max_quarantined_share: float = 0.05
+    path: Path,
+    scheme: AgeScheme | None = None,
+    modality: str = "face",
+    is_aligned: bool = False,
+    max_quarantined_share: float = 0.05,
 ) -> Manifest:
     """Read a table of one's own: ``path`` is a CSV file, or a folder that holds exactly one.
 
     Columns: ``path`` (relative to the folder of the table) and ``subject`` (any name or number, the same for all
     examples of a person), and at least one of ``age`` (years), ``age_group`` (a label of ``scheme``, in quotes if it
     has a comma) and ``gender``; ``split`` becomes ``published_split``. An empty cell means unknown. Other columns are
-    kept as text.
+    kept as text. ``is_aligned`` says that every picture is filled by one upright face, so that none has to be found in
+    it.
 
     Missing files and paths that stand twice are quarantined. Anything else that is wrong raises ``ValueError`` naming
     file, line, column, value and what to do; a missing table raises ``FileNotFoundError``.
@@ -52,6 +57,7 @@ def read(
         aside,
         scheme=scheme,
         root=root,
+        is_aligned=is_aligned,
         max_quarantined_share=max_quarantined_share,
     )
 

@@ -86,6 +86,7 @@ def _read(root: Path, corpus: str, scheme: AgeScheme | None, cache: Path | None,
         scheme=scheme,
         root=folder,
         has_identities=False,
+        is_aligned=True,
         max_quarantined_share=share,
     )
 

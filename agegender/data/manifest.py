@@ -48,7 +48,8 @@ class Manifest:
 
     ``quarantine`` lists the rows that were set aside: ``path``, ``row`` (line or row in the source) and ``reason``.
     ``has_identities`` is false for a corpus that does not say who is shown; its subjects are then images or
-    groups of near-duplicate images.
+    groups of near-duplicate images. ``is_aligned`` is true for faces that the corpus itself cut out and put upright;
+    false for whole photographs, in which a face has to be found first.
     """
 
     examples: pd.DataFrame
@@ -58,6 +59,7 @@ class Manifest:
     root: Path | None
     has_identities: bool
     quarantine: pd.DataFrame
+    is_aligned: bool = False
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -87,6 +89,7 @@ class Manifest:
             "num_examples": len(examples),
             "num_subjects": int(examples["subject"].nunique()),
             "has_identities": self.has_identities,
+            "is_aligned": self.is_aligned,
             "num_with_age": int(examples["age"].notna().sum()),
             "age_groups": groups,
             "genders": genders | {"unknown": int(examples["gender"].isna().sum())},
@@ -105,6 +108,7 @@ class Manifest:
             "scheme": self.scheme.name if self.scheme else None,
             "root": str(self.root) if self.root else None,
             "has_identities": self.has_identities,
+            "is_aligned": self.is_aligned,
             "quarantine": self.quarantine.to_dict(orient="records"),
         }
         table = table.replace_schema_metadata(
@@ -129,6 +133,7 @@ class Manifest:
             root=Path(facts["root"]) if facts["root"] else None,
             has_identities=facts["has_identities"],
             quarantine=pd.DataFrame(facts["quarantine"]) if facts["quarantine"] else empty_quarantine(),
+            is_aligned=facts.get("is_aligned", False),  # files of earlier versions do not say
         )
 
 
@@ -139,6 +144,7 @@ def build_manifest(
     scheme: AgeScheme | None = None,
     root: Path | None = None,
     has_identities: bool = True,
+    is_aligned: bool = False,
     max_quarantined_share: float = 0.05,
 ) -> Manifest:
     """Check ``rows`` against the contract and return them as a manifest.
@@ -171,6 +177,7 @@ def build_manifest(
         root=Path(root) if root else None,
         has_identities=has_identities,
         quarantine=aside[list(QUARANTINE_COLUMNS)],
+        is_aligned=is_aligned,
     )
 
 

@@ -66,6 +66,7 @@ def test_subjects_of_the_published_folds_are_counted_as_published(published_fold
     assert tuple(manifest.examples.groupby("published_split")["subject"].nunique()) == FACES
     assert tuple(manifest.examples.groupby("published_split")["user"].nunique()) == USERS
     assert manifest.describe()["num_subjects"] == 2284
+    assert manifest.is_aligned
 
 
 def test_repairing_25_23_adds_its_rows_to_group_4_and_keeps_the_label_as_written(published_folds):

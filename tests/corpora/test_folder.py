@@ -46,6 +46,12 @@ def test_a_folder_miniature_is_read_whole(tmp_path):
     assert manifest.examples.groupby("subject")["gender"].nunique().max() == 1
 
 
+def test_the_reader_says_whether_the_pictures_are_aligned_faces(write):
+    root = write("path,subject,gender\na.jpg,1,m\n")
+    assert not folder.read(root).is_aligned
+    assert folder.read(root, is_aligned=True).is_aligned
+
+
 def test_missing_files_are_quarantined_with_their_line(write):
     root = write("path,subject,gender\na.jpg,1,m\nnothing.jpg,2,f\n")
     manifest = folder.read(root, max_quarantined_share=0.5)

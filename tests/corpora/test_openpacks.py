@@ -62,6 +62,7 @@ def test_the_labels_of_a_row_are_those_of_its_line(packs):
 def test_without_identities_each_picture_is_its_own_subject_and_the_manifest_says_so(packs):
     manifest = openpacks.read_fairface(packs)
     assert not manifest.has_identities
+    assert manifest.is_aligned
     assert manifest.examples["subject"].nunique() == len(manifest)
     assert not manifest.examples["subject"].str.contains("img").any()
     assert manifest.examples["published_split"].isna().all()

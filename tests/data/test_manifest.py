@@ -88,15 +88,33 @@ def test_a_saved_manifest_comes_back_the_same(tmp_path):
         scheme=ADIENCE_8,
         root=tmp_path / "faces",
         has_identities=False,
+        is_aligned=True,
         max_quarantined_share=0.5,
     )
     saved.save(tmp_path / "new" / "m.parquet")
     loaded = Manifest.load(tmp_path / "new" / "m.parquet")
     assert_frame_equal(loaded.examples, saved.examples)
     assert_frame_equal(loaded.quarantine, saved.quarantine)
-    for name in ("corpus", "modality", "scheme", "root", "has_identities"):
+    for name in ("corpus", "modality", "scheme", "root", "has_identities", "is_aligned"):
         assert getattr(loaded, name) == getattr(saved, name)
     assert loaded.hash() == saved.hash()
+
+
+def test_a_file_of_an_earlier_version_that_does_not_say_whether_faces_are_aligned_is_read(tmp_path):
+    manifest().save(tmp_path / "m.parquet")
+    table = parquet.read_table(tmp_path / "m.parquet")
+    facts = json.loads(table.schema.metadata[b"agegender"])
+    del facts["is_aligned"]
+    old = table.replace_schema_metadata({**table.schema.metadata, b"agegender": json.dumps(facts).encode()})
+    parquet.write_table(old, tmp_path / "old.parquet")
+    assert not Manifest.load(tmp_path / "old.parquet").is_aligned
+
+
+def test_whether_faces_are_aligned_is_described_and_kept_by_a_selection_but_is_no_part_of_the_hash():
+    whole, aligned = (build_manifest(rows(), scheme=ADIENCE_8, is_aligned=aligned) for aligned in (False, True))
+    assert [whole.describe()["is_aligned"], aligned.describe()["is_aligned"]] == [False, True]
+    assert aligned.select(aligned.examples["age"].notna()).is_aligned
+    assert aligned.hash() == whole.hash()
 
 
 def test_a_manifest_without_scheme_root_labels_or_quarantine_comes_back_the_same(tmp_path):
