@@ -1,4 +1,4 @@
-"""The two normalisations of the early convolutional nets: across channels, and by batch with a shift only."""
+"""Normalisations of the early convolutional nets: across channels, by batch with a shift only, and by picture row."""
 
 import torch
 from torch import Tensor, nn
@@ -74,3 +74,16 @@ class ShiftBatchNorm(nn.Module):
             momentum=self.momentum,
             eps=self.eps,
         )
+
+
+class RowBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation with the statistics, scale and shift of each **row** of the picture, over all its channels.
+
+    What Keras computes for ``BatchNormalization(axis=1)`` on (batch, height, width, channels). ``momentum`` is the
+    weight of the newest batch in the moving averages, one minus that of Keras. As in Keras' fused kernel the values
+    are divided by the population's variance, whereas the moving average is fed the variance with ``n - 1``.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (batch, channels, rows, width); the shape stays, and the channels-last layout."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

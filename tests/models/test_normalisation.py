@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from agegender.models.normalisation import LocalResponseNorm, ShiftBatchNorm
+from agegender.models.normalisation import LocalResponseNorm, RowBatchNorm, ShiftBatchNorm
 
 TENSORFLOW = LocalResponseNorm(24, radius=5, alpha=1e-4), nn.LocalResponseNorm(11, alpha=1.1e-3, beta=0.75, k=1)
 CAFFE = LocalResponseNorm(24, radius=2, alpha=1e-4 / 5), nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
@@ -174,3 +175,75 @@ def test_the_gradient_of_batch_normalisation_is_right_in_double_precision(mode, 
 def test_one_value_for_each_channel_has_no_statistics():
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         shifted(uses_batch_statistics_at_test=False).train()(torch.zeros(1, 4, 1, 1))
+
+
+def keras_rows(x, scale, shift, mean, variance, eps=1e-3):
+    """Keras' formula for axis 1 of (batch, height, width, channels), on (batch, channels, height, width)."""
+    x = np.moveaxis(x, 1, 3)
+    row = (slice(None), None, None)
+    return np.moveaxis(scale[row] * (x - mean[row]) / np.sqrt(variance[row] + eps) + shift[row], 3, 1)
+
+
+def awkward(seed=0):
+    """Rows of quite different means and sizes, a constant one, and fewer rows than columns and channels."""
+    x = np.random.default_rng(seed).normal(size=(3, 6, 4, 5))
+    return x * np.array([1, 100, 1e-3, 0])[:, None] + np.array([-50, 3, 1e-3, 7])[:, None]
+
+
+def row_norm(momentum=0.3):
+    layer = RowBatchNorm(4, eps=1e-3, momentum=momentum).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.0, 0.5, -2.0, 3.0]))
+        layer.bias.copy_(torch.tensor([0.0, 1.0, -1.0, 0.25]))
+    return layer, layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+
+def test_in_training_rows_are_normalised_with_their_own_mean_and_population_variance():
+    layer, scale, shift = row_norm()
+    x = awkward()
+    expected = keras_rows(x, scale, shift, x.mean((0, 1, 3)), x.var((0, 1, 3)))
+    assert_close(layer(torch.tensor(x)).detach().numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_moving_averages_of_rows_follow_keras_and_serve_at_test():
+    """moving = moving * m + batch * (1 - m); the variance that enters has n - 1, as in Keras' fused kernel."""
+    layer, scale, shift = row_norm(momentum=0.3)
+    mean, variance = np.zeros(4), np.ones(4)
+    for step in range(4):
+        x = awkward(step)
+        layer(torch.tensor(x))
+        mean = 0.7 * mean + 0.3 * x.mean((0, 1, 3))
+        variance = 0.7 * variance + 0.3 * x.var((0, 1, 3), ddof=1)
+    assert_close(layer.running_mean.numpy(), mean)
+    assert_close(layer.running_var.numpy(), variance)
+    x = awkward(9)
+    expected = keras_rows(x, scale, shift, mean, variance)
+    assert_close(layer.eval()(torch.tensor(x)).detach().numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_rows_in_bfloat16_are_those_of_float32_up_to_rounding():
+    layer = RowBatchNorm(4, eps=1e-3)
+    x = torch.tensor(awkward(), dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = layer(x)
+    assert rounded.dtype == torch.bfloat16
+    assert_close(rounded.float(), RowBatchNorm(4, eps=1e-3)(x.float()), rtol=2**-8, atol=1e-3)
+
+
+def test_rows_keep_the_channels_last_layout():
+    x = torch.tensor(awkward(), dtype=torch.float32)
+    layer = RowBatchNorm(4)
+    result = layer(x.contiguous(memory_format=torch.channels_last))
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    assert_close(result, layer(x), rtol=1e-5, atol=1e-4)  # the constant row is rounding times 1 over the root of eps
+
+
+def test_the_gradient_of_row_normalisation_is_right_in_double_precision():
+    layer, _, _ = row_norm()
+    x = torch.tensor(np.random.default_rng(0).normal(size=(2, 3, 4, 2)), requires_grad=True)
+    torch.autograd.gradcheck(layer, x)
+
+
+def test_pictures_with_another_number_of_rows_are_refused():
+    with pytest.raises((ValueError, RuntimeError), match="4"):
+        RowBatchNorm(4)(torch.zeros(2, 6, 5, 4))
