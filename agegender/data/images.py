@@ -1,7 +1,8 @@
-"""Faces as numbers: decoding a file, resizing as TensorFlow 1 does, and per-image standardisation."""
+"""Faces as numbers: decoding a file, resizing as TensorFlow 1 does, standardising by the picture or by ImageNet."""
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 MAX_PIXELS = 64_000_000
 """A picture of more pixels than this is refused before it is decoded."""
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Red, green and blue of ImageNet's pictures, for values in [0, 1]."""
 
 
 class UnreadableImageError(ValueError):
@@ -93,3 +96,25 @@ def standardise(images: Tensor, contrast: Tensor | None = None) -> Tensor:
     shift = (mean * (1 - factor[:, None]) - centre[:, None]) / divisor[:, None]  # (batch, 3)
     rows.mul_((factor / divisor)[:, None, None]).add_(shift.repeat(1, width)[:, None])
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def normalise(images: Tensor, order: Literal["rgb", "bgr"] = "rgb", is_standardised: bool = True) -> Tensor:
+    """Give the pixels the scale that nets trained on ImageNet know: ``(value / 255 - mean) / std`` for each channel.
+
+    ``images`` (batch, height, width, 3) uint8 RGB -> float (batch, 3, height, width) in the channels-last layout.
+    ``order="bgr"`` turns the channels round and leaves the statistics as they are, so that blue meets the mean of red:
+    what a net has learned whose faces came from OpenCV. ``is_standardised=False`` leaves it at ``value / 255``.
+    Raises ``ValueError`` for pixels that are not uint8 or not of three channels.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(f"faces are (batch, height, width, 3) uint8, got {tuple(images.shape)} {images.dtype}")
+    if order not in ("rgb", "bgr"):
+        raise ValueError(f"order must be 'rgb' or 'bgr', got {order!r}")
+    if order == "bgr":
+        images = images.index_select(-1, torch.tensor([2, 1, 0], device=images.device))  # flip takes twice as long
+    batch, height, width, channels = images.shape
+    rows = images.reshape(batch, height, width * channels).to(torch.float32)  # long rows: channels alone are too short
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if is_standardised else ((0.0,) * 3, (1.0,) * 3)
+    shift = torch.tensor([255 * value for value in mean], device=images.device).repeat(width)
+    scale = torch.tensor([1 / (255 * value) for value in std], device=images.device).repeat(width)
+    return rows.sub_(shift).mul_(scale).view(batch, height, width, channels).permute(0, 3, 1, 2)

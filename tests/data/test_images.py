@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 from torch.testing import assert_close
+from torchvision.transforms import v2
 
 from agegender.data import images
-from agegender.data.images import UnreadableImageError, decode_image, resize_as_tensorflow_1, standardise
+from agegender.data.images import UnreadableImageError, decode_image, normalise, resize_as_tensorflow_1, standardise
 
 
 def noise(height=16, width=16, seed=0):
@@ -150,6 +151,73 @@ def test_pictures_of_one_channel_value_are_told_apart_by_their_colour():
         assert_close(
             standardise(torch.from_numpy(face[None]), torch.tensor([contrast])), expected, atol=1e-5, rtol=1e-5
         )
+
+
+def normalised_by_torchvision(faces, is_standardised=True):
+    steps = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+    if is_standardised:
+        steps.append(v2.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]))
+    return torch.stack([v2.Compose(steps)(np.ascontiguousarray(face)) for face in faces])
+
+
+def awkward_faces():
+    """No square, an odd width, all 256 values, and rows that do not lie one after the other."""
+    faces = np.random.default_rng(0).integers(0, 256, (3, 37, 50, 3), dtype=np.uint8)
+    faces[0, :, :8] = np.arange(296, dtype=np.int64).reshape(37, 8, 1) % 256
+    return faces[:, ::-1][:, 2:, 3:48:2]
+
+
+@pytest.mark.parametrize("is_standardised", [True, False], ids=["standardised", "scaled"])
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_normalising_equals_torchvision_with_the_statistics_in_their_order(order, is_standardised):
+    faces = awkward_faces()
+    ours = normalise(torch.from_numpy(faces.copy()), order, is_standardised)
+    seen = faces if order == "rgb" else faces[..., ::-1]
+    assert_close(ours, normalised_by_torchvision(seen, is_standardised), rtol=1e-5, atol=2e-6)
+
+
+def test_normalised_values_are_the_ones_worked_out_by_hand():
+    face = torch.tensor([255, 0, 51], dtype=torch.uint8).view(1, 1, 1, 3)
+    rgb = [(1 - 0.485) / 0.229, (0 - 0.456) / 0.224, (0.2 - 0.406) / 0.225]
+    bgr = [(0.2 - 0.485) / 0.229, (0 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    assert_close(normalise(face).flatten(), torch.tensor(rgb))
+    assert_close(normalise(face, "bgr").flatten(), torch.tensor(bgr))
+    assert_close(normalise(face, "bgr", is_standardised=False).flatten(), torch.tensor([0.2, 0, 1]))
+
+
+def test_normalising_takes_faces_cut_out_of_larger_ones():
+    faces = torch.from_numpy(np.stack([noise(20, 20, seed) for seed in range(4)]))
+    for order in ("rgb", "bgr"):
+        assert torch.equal(
+            normalise(faces[1::2, 3:16, 2:17], order), normalise(faces[1::2, 3:16, 2:17].contiguous(), order)
+        )
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_normalised_faces_are_channels_first_in_the_channels_last_layout(order):
+    faces = torch.from_numpy(noise(12, 12)[None].copy())
+    before = faces.clone()
+    result = normalise(faces, order)
+    assert result.shape == (1, 3, 12, 12)
+    assert result.dtype == torch.float32
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(faces, before)
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [torch.zeros(1, 8, 8, 3), torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(8, 8, 3, dtype=torch.uint8)],
+    ids=["float", "channels first", "one face"],
+)
+def test_faces_that_are_not_bytes_with_channels_last_are_not_normalised(faces):
+    shape = ", ".join(map(str, faces.shape))
+    with pytest.raises(ValueError, match=rf"\(batch, height, width, 3\) uint8, got \({shape}\) {faces.dtype}"):
+        normalise(faces)
+
+
+def test_an_unknown_order_of_channels_is_refused():
+    with pytest.raises(ValueError, match="order must be 'rgb' or 'bgr', got 'BGR'"):
+        normalise(torch.zeros(1, 8, 8, 3, dtype=torch.uint8), "BGR")
 
 
 STORED = {
