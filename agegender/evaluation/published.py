@@ -31,7 +31,12 @@ COLUMNS = (
 
 _OF_SYSTEM = ("pipeline", "system", "model", "dataset", "protocol", "source", "note")
 _OF_RESULT = ("metric", "published_as", "unit")
-_UNITS = {metric.name: metric.unit for metric in METRICS}
+PRINTED_ONLY = {"total_loss": "loss", "age_weight": "factor"}
+"""Numbers that sources print beside their metrics, with their units: no table of predictions can give them.
+
+``total_loss`` is what a training loop printed (loss of gender plus ``age_weight`` times loss of age)."""
+
+_UNITS = {metric.name: metric.unit for metric in METRICS} | PRINTED_ONLY
 
 
 def load_published(path: Path = PUBLISHED_FILE) -> pd.DataFrame:

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agegender.evaluation.published import COLUMNS, PUBLISHED_FILE, load_published
+from agegender.evaluation.published import COLUMNS, PRINTED_ONLY, PUBLISHED_FILE, load_published
+from agegender.evaluation.scores import METRICS
 
 ONE = """
 [[system]]
@@ -16,6 +17,10 @@ note = "none"
 num_examples = 100
 results = [{ metric = "exact", published_as = "Top-1", unit = "%", value = 40.0, folds = [39.0, 41.0] }]
 """
+
+# faces of the folds of Adience that have both labels, and how many of these are of (8, 12): counted in the fold files
+BOTH_LABELS = {0: 3879, 1: 3005, 2: 3121, 3: 2866, 4: 3387}
+OF_8_TO_12 = {0: 213, 1: 595, 2: 474, 3: 499, 4: 344}
 
 
 @pytest.fixture
@@ -46,14 +51,14 @@ def test_every_number_states_source_protocol_and_dataset():
 def test_means_over_folds_agree_with_the_folds_that_were_printed():
     table = load_published()
     checked = 0
-    for _, result in table.groupby(["system", "metric"]):
+    for _, result in table.groupby(["system", "dataset", "metric"]):
         folds, whole = result[result["fold"].notna()], result[result["fold"].isna()]
         if len(folds) == 5:
             assert abs(folds["value"].mean() - whole["value"].item()) <= 0.0151  # two roundings to two digits
             if whole["spread"].notna().all():
                 assert abs(folds["value"].std(ddof=1) - whole["spread"].item()) <= 0.0501
             checked += 1
-    assert checked == 12
+    assert checked == 28
 
 
 def test_the_numbers_of_the_lmtcnn_chapter_are_all_there():
@@ -75,6 +80,81 @@ def test_the_majority_of_the_joint_lists_is_that_of_the_fold_counts():
     rows = load_published().query("system == 'majority class (joint lists)'").set_index("metric")["value"]
     assert np.round(100 * group_4 / 16258, 2) == rows["exact"]
     assert np.round(100 * women / 16258, 2) == rows["gender_accuracy"]
+
+
+def logs():
+    """The folds that the logs of levihassner print."""
+    return load_published().query("pipeline == 'levihassner' and fold.notna()")
+
+
+def reading(model, which, metric):
+    """The mean over folds of one model in one reading of its log."""
+    table = load_published().query(
+        "pipeline == 'levihassner' and fold.isna() and model == @model and metric == @metric"
+    )
+    return table[table["system"].str.contains(f"(log, {which}", regex=False)]["value"].item()
+
+
+def test_the_logs_of_levihassner_count_whole_faces_of_folds_without_the_lost_group():
+    seven = {fold: BOTH_LABELS[fold] - OF_8_TO_12[fold] for fold in BOTH_LABELS}
+    shown = logs()
+    counts = shown["value"] / 100 * shown["fold"].map(seven)
+    assert len(shown) == 80
+    assert ((counts - counts.round()).abs() <= 0.00501 / 100 * shown["fold"].map(seven)).all()
+    eight = shown["value"] / 100 * shown["fold"].map(BOTH_LABELS)
+    assert ((eight - eight.round()).abs() > 0.00501 / 100 * shown["fold"].map(BOTH_LABELS)).mean() > 0.5
+    named = load_published().query("pipeline == 'levihassner' and num_examples.notna()")["num_examples"]
+    assert set(named) == {sum(seven.values())}
+
+
+def test_on_equal_terms_the_logs_show_less_than_the_table():
+    for which, age, gender in (("last epoch", 1.04, -0.64), ("best epoch of each task", 2.36, 0.09)):
+        assert reading("both", which, "exact") - reading("age", which, "exact") == pytest.approx(age, abs=1e-9)
+        gap = reading("both", which, "gender_accuracy") - reading("gender", which, "gender_accuracy")
+        assert gap == pytest.approx(gender, abs=1e-9)
+
+
+def test_a_kept_epoch_lies_between_what_nothing_and_what_everything_would_select():
+    for model in ("both", "both-celeba"):
+        for metric in ("exact", "gender_accuracy"):
+            last, kept, best = (reading(model, which, metric) for which in ("last", "kept", "best"))
+            assert last < kept <= best
+
+
+def test_the_tables_of_levihassner_stand_in_the_right_columns():
+    rows = load_published().query("pipeline == 'levihassner' and system.str.contains('README')").set_index("model")
+    printed = {
+        ("both", "exact"): (48.0, 0.85),
+        ("both", "gender_accuracy"): (82.8, 0.54),
+        ("both-celeba", "exact"): (49.6, 1.2),
+        ("both-celeba", "gender_accuracy"): (84.6, 0.76),
+        ("age", "exact"): (45.5, 0.93),
+        ("gender", "gender_accuracy"): (81.4, 0.75),
+    }
+    found = rows.set_index("metric", append=True)[["value", "spread"]]
+    assert {key: tuple(values) for key, *values in found.itertuples()} == printed
+    assert found.loc[("both", "exact"), "value"] > found.loc[("age", "exact"), "value"]
+
+
+def test_a_quoted_spread_is_that_of_the_paper_and_not_ten_times_it():
+    rows = load_published().query("dataset == 'adience' and spread.notna()").set_index(["system", "metric"])["spread"]
+    for metric in ("exact", "gender_accuracy"):
+        quoted = rows["Levi and Hassner (2015), as table 1 quotes it", metric]
+        assert quoted == rows["Levi and Hassner (2015), single crop", metric]
+    assert rows.max() < 6  # folds of Adience differ by some points, never by 44
+
+
+def test_the_table_of_imdb_is_there_row_by_row():
+    rows = load_published().query("pipeline == 'imdb'").pivot_table("value", "system", "metric")
+    assert rows[rows.index.str.contains("row 1)", regex=False)]["mae"].tolist() == [5.838, 5.710]
+    assert rows["gender_accuracy"].sort_values().tolist() == [90.034, 90.064, 90.140, 90.669, 90.756, 90.887]
+    assert rows["mae"].count() == 5
+    assert rows["total_loss"].count() == 4
+    assert set(rows["age_weight"].dropna()) == {0.1, 0.01}
+
+
+def test_printed_numbers_that_are_no_metric_have_names_of_their_own():
+    assert not set(PRINTED_ONLY) & {metric.name for metric in METRICS}
 
 
 @pytest.mark.parametrize("field", ["source", "protocol", "dataset", "pipeline", "model", "note"])
