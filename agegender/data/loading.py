@@ -5,7 +5,7 @@ workers nor on what was drawn before.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,20 +20,21 @@ from agegender.labels import GENDERS
 Batch = dict[str, Tensor]
 
 
-def targets_of(examples: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the labels to learn as arrays: ``age_group`` and ``gender`` (int64 indices).
+def targets_of(examples: pd.DataFrame, names: Sequence[str] = ("age_group", "gender")) -> dict[str, np.ndarray]:
+    """Return the labels to learn as arrays of length ``examples``.
 
-    Raises ``ValueError`` naming the first example that lacks one of them: select the labelled examples first.
+    ``age`` is float32 in years; ``age_group``, ``gender`` (index into ``GENDERS``) and yes-or-no columns are int64.
+    Raises ``ValueError`` naming the first example that lacks a label: select the labelled examples first.
     """
-    for column in ("age_group", "gender"):
-        unlabelled = examples[column].isna()
+    targets = {}
+    for name in names:
+        unlabelled = examples[name].isna()
         if unlabelled.any():
             first = examples.loc[unlabelled, "path"].iloc[0]
-            raise ValueError(f"{unlabelled.sum()} examples have no {column}, first {first!r}: leave them out first")
-    return {
-        "age_group": examples["age_group"].to_numpy(dtype=np.int64),
-        "gender": examples["gender"].map({name: index for index, name in enumerate(GENDERS)}).to_numpy(dtype=np.int64),
-    }
+            raise ValueError(f"{unlabelled.sum()} examples have no {name}, first {first!r}: leave them out first")
+        values = examples[name].map(GENDERS.index) if name == "gender" else examples[name]
+        targets[name] = values.to_numpy(dtype=np.float32 if name == "age" else np.int64)
+    return targets
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,27 @@ class Augmentation:
     crop_px: int
     flips: bool = True
     contrast: tuple[float, float] | None = (0.2, 1.8)
+
+
+def _augmented(
+    images: np.ndarray, rows: np.ndarray, draws: np.ndarray, augmentation: Augmentation | None
+) -> tuple[Tensor, Tensor]:
+    """Crop and mirror the faces in ``rows`` by their ``draws`` (batch, 4), and return the contrast factor of each."""
+    side = augmentation.crop_px if augmentation else images.shape[1]
+    faces = np.empty((len(rows), side, side, 3), dtype=np.uint8)
+    for face, row, (top, left, _, _) in zip(faces, rows, draws, strict=True):
+        source = images[row]
+        room = source.shape[0] - side + 1  # 1 without augmentation: the whole face
+        y, x = int(top * room), int(left * room)
+        face[:] = source[y : y + side, x : x + side]
+    crops = torch.from_numpy(faces)
+    if augmentation is not None and augmentation.flips:
+        mirrored = torch.from_numpy(draws[:, 2] < 0.5)
+        crops[mirrored] = crops[mirrored].flip(2)  # NumPy takes 30 times as long for pixels of three bytes
+    if augmentation is None or augmentation.contrast is None:
+        return crops, torch.ones(len(crops))
+    low, high = augmentation.contrast
+    return crops, low + (high - low) * torch.from_numpy(draws[:, 3])
 
 
 class TrainingFaces(Dataset[Batch]):
@@ -68,8 +90,7 @@ class TrainingFaces(Dataset[Batch]):
         if len(rows) == 0:
             raise ValueError("no training examples: the training part of the split is empty")
         _check_lengths(rows, targets, batch_size)
-        if augmentation is not None and augmentation.crop_px > images.shape[1]:
-            raise ValueError(f"a crop of {augmentation.crop_px} px does not fit into faces of {images.shape[1]} px")
+        _check_crop(augmentation.crop_px if augmentation else None, images)
         self.images, self.rows, self.targets = images, rows, targets
         self.batch_size, self.seed, self.augmentation = batch_size, seed, augmentation
         self._epoch_draws: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -77,15 +98,8 @@ class TrainingFaces(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """Return ``images`` (batch, side, side, 3) uint8, ``contrast`` (batch,) and the targets (batch,)."""
         epochs, examples = self.examples_of(step)
-        side = self.augmentation.crop_px if self.augmentation else self.images.shape[1]
         draws = np.stack([self._draws(int(epoch))[1][at] for epoch, at in zip(epochs, examples, strict=True)])
-        faces = np.empty((self.batch_size, side, side, 3), dtype=np.uint8)
-        for face, example, (top, left, _, _) in zip(faces, examples, draws, strict=True):
-            source = self.images[self.rows[example]]
-            room = source.shape[0] - side + 1  # 1 without augmentation: the whole face
-            y, x = int(top * room), int(left * room)
-            face[:] = source[y : y + side, x : x + side]
-        images, contrast = self._augment(torch.from_numpy(faces), draws)
+        images, contrast = _augmented(self.images, self.rows[examples], draws, self.augmentation)
         targets = {name: torch.from_numpy(values[examples]) for name, values in self.targets.items()}
         return {"images": images, "contrast": contrast, **targets}
 
@@ -97,16 +111,6 @@ class TrainingFaces(Dataset[Batch]):
         for name, values in [("rows", self.rows), *sorted(self.targets.items())]:
             digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:12]
-
-    def _augment(self, crops: Tensor, draws: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Mirror some of ``crops`` in place, and return them with the contrast factor of each."""
-        if self.augmentation is not None and self.augmentation.flips:
-            mirrored = torch.from_numpy(draws[:, 2] < 0.5)
-            crops[mirrored] = crops[mirrored].flip(2)  # NumPy takes 30 times as long for pixels of three bytes
-        if self.augmentation is None or self.augmentation.contrast is None:
-            return crops, torch.ones(len(crops))
-        low, high = self.augmentation.contrast
-        return crops, low + (high - low) * torch.from_numpy(draws[:, 3])
 
     def examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the epochs and the examples, each (batch,), that make up a step."""
@@ -127,9 +131,11 @@ class TrainingFaces(Dataset[Batch]):
 
 
 class EvaluationFaces(Dataset[Batch]):
-    """The examples in their order, in batches of ``batch_size``; the last batch may be shorter. Nothing is random.
+    """The examples in their order, in batches of ``batch_size``; the last batch may be shorter.
 
-    ``crop_px`` cuts the centre; without it the face is taken whole.
+    ``crop_px`` cuts the centre; without it the face is taken whole. Nothing is random, unless an ``augmentation`` takes
+    the place of ``crop_px``, as in published code that augments what it evaluates: each example then has draws of its
+    own, which depend on ``seed`` and are the same whenever it is evaluated.
     """
 
     def __init__(
@@ -139,14 +145,18 @@ class EvaluationFaces(Dataset[Batch]):
         targets: dict[str, np.ndarray],
         batch_size: int,
         crop_px: int | None = None,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
     ) -> None:
+        if crop_px is not None and augmentation is not None:
+            raise ValueError("give crop_px or an augmentation, which crops by itself, not both")
         if len(rows) == 0:
             raise ValueError("no examples to evaluate: this part of the split is empty")
         _check_lengths(rows, targets, batch_size)
-        if crop_px is not None and crop_px > images.shape[1]:
-            raise ValueError(f"a crop of {crop_px} px does not fit into faces of {images.shape[1]} px")
+        _check_crop(augmentation.crop_px if augmentation else crop_px, images)
         self.images, self.rows, self.targets = images, rows, targets
-        self.batch_size = batch_size
+        self.batch_size, self.augmentation = batch_size, augmentation
+        self._draws = np.random.default_rng(seed).random((len(rows), 4), dtype=np.float32)
         margin = 0 if crop_px is None else (images.shape[1] - crop_px) // 2
         self._inside = slice(margin, images.shape[1] if crop_px is None else margin + crop_px)
 
@@ -158,8 +168,11 @@ class EvaluationFaces(Dataset[Batch]):
         if not 0 <= step < len(self):
             raise IndexError(step)
         part = slice(step * self.batch_size, (step + 1) * self.batch_size)
-        faces = self.images[self.rows[part]][:, self._inside, self._inside]
         targets = {name: torch.from_numpy(values[part]) for name, values in self.targets.items()}
+        if self.augmentation is not None:
+            crops, contrast = _augmented(self.images, self.rows[part], self._draws[part], self.augmentation)
+            return {"images": crops, "contrast": contrast, **targets}
+        faces = self.images[self.rows[part]][:, self._inside, self._inside]
         return {"images": torch.from_numpy(np.ascontiguousarray(faces)), **targets}
 
 
@@ -182,6 +195,11 @@ def _check_lengths(rows: np.ndarray, targets: dict[str, np.ndarray], batch_size:
     for name, values in targets.items():
         if len(values) != len(rows):
             raise ValueError(f"{len(values)} values of {name!r} for {len(rows)} examples")
+
+
+def _check_crop(crop_px: int | None, images: np.ndarray) -> None:
+    if crop_px is not None and crop_px > images.shape[1]:
+        raise ValueError(f"a crop of {crop_px} px does not fit into faces of {images.shape[1]} px")
 
 
 def training_loader(faces: Dataset, start: int, stop: int, num_workers: int = 0) -> DataLoader:

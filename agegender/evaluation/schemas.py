@@ -49,9 +49,9 @@ _PREDICTIONS = pa.DataFrameSchema(
         "true_age": pa.Column("float64", pa.Check.in_range(0, 120), nullable=True),
         "true_group": pa.Column("Int64", pa.Check.ge(0), nullable=True),
         "true_gender": pa.Column(str, pa.Check.isin(GENDERS), nullable=True),
-        "age": pa.Column("float64"),
+        "age": pa.Column("float64", nullable=True),
         "p_group_[0-9]+": pa.Column("float32", pa.Check.in_range(0, 1.001), regex=True, required=False),
-        "p_female": pa.Column("float32", pa.Check.in_range(0, 1)),
+        "p_female": pa.Column("float32", pa.Check.in_range(0, 1), nullable=True),
     }
 )
 
@@ -90,6 +90,7 @@ def check_predictions(predictions: pd.DataFrame, scheme: str | None) -> None:
     """Raise ``ValueError`` naming columns and rows unless the table is that of a run with this age-group scheme.
 
     ``scheme`` names the groups of ``p_group_0`` .. ``p_group_{K-1}``; with ``None`` there must be no such column.
+    A model without a head for a task leaves its column (``age`` or ``p_female``) empty in every row, but not in some.
     """
     if predictions.empty:
         raise ValueError("the table of predictions has no row")
@@ -97,6 +98,10 @@ def check_predictions(predictions: pd.DataFrame, scheme: str | None) -> None:
         _PREDICTIONS.validate(predictions, lazy=True)
     except pa.errors.SchemaErrors as found:
         raise ValueError(_described(found.failure_cases)) from None
+    for column in ("age", "p_female"):
+        empty = predictions[column].isna()
+        if empty.any() and not empty.all():
+            raise ValueError(f"column {column!r} is empty in {empty.sum()} rows, the first is row {empty.argmax()}")
     num_groups = len(scheme_named(scheme)) if scheme is not None else 0
     columns = group_columns(predictions)
     if len(columns) != num_groups:

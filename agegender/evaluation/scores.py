@@ -131,7 +131,12 @@ CS5 = Metric("cs5", "age CS(5)", "%", "true_age", lambda t: mean_terms(100 * met
 METRICS = (EXACT, ONE_OFF, TOP_TWO, GROUP_UAR, GENDER_ACCURACY, GENDER_UAR, MAE, RMSE, BIAS, CS5)
 
 
+_PREDICTED = {"true_age": "age", "true_gender": "p_female"}
+"""The column in which a model's answer stands to each label, beside the group probabilities."""
+
+
 def applicable(predictions: pd.DataFrame, chosen: Sequence[Metric] = METRICS) -> list[Metric]:
-    """Return the metrics for which the table has a label in at least one row (and group probabilities, if needed)."""
-    has_groups = bool(group_columns(predictions))
-    return [m for m in chosen if predictions[m.needs].notna().any() and (has_groups or m.needs != "true_group")]
+    """Return the metrics for which the table has a label and an answer in at least one row."""
+    answered = {label: bool(predictions[column].notna().any()) for label, column in _PREDICTED.items()}
+    answered["true_group"] = bool(group_columns(predictions))
+    return [m for m in chosen if predictions[m.needs].notna().any() and answered[m.needs]]

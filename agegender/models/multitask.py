@@ -3,6 +3,7 @@
 from collections.abc import ItemsView
 from typing import Literal, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 
@@ -23,12 +24,20 @@ class Head(Protocol):
 
 
 class MultiTaskModel(nn.Module):
-    """An encoder with ``out_features``, and a head (a module, and a ``Head``) for each task."""
+    """An encoder with ``out_features``, and a head (a module, and a ``Head``) for each task.
 
-    def __init__(self, encoder: nn.Module, heads: dict[str, nn.Module]) -> None:
+    ``loss_weights`` are those of the tasks in the loss that is minimised, 1 where none is given.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, heads: dict[str, nn.Module], loss_weights: dict[str, float] | None = None
+    ) -> None:
         super().__init__()
         if not heads:
             raise ValueError("a model needs at least one head")
+        if unknown := set(loss_weights or {}) - set(heads):
+            raise ValueError(f"loss weights for tasks without a head: {sorted(unknown)}; the heads are {list(heads)}")
+        self.loss_weights = dict.fromkeys(heads, 1.0) | (loss_weights or {})
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
 
@@ -44,6 +53,10 @@ class MultiTaskModel(nn.Module):
     def losses(self, logits: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the loss of each task, a mean over the batch; ``targets`` is keyed by each head's ``target``."""
         return {task: head.loss(logits[task], targets[head.target]) for task, head in self.tasks()}
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """Return the weighted sum of the tasks' losses: what is minimised."""
+        return torch.stack([self.loss_weights[task] * loss for task, loss in losses.items()]).sum()
 
     def decode(self, logits: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return what all heads read from their logits: years, group probabilities, P(female)."""

@@ -11,7 +11,6 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import lightning
 import numpy as np
@@ -26,6 +25,8 @@ from agegender.data.loading import Batch, evaluation_loader, training_loader
 from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import differences, load_weights, save_weights, step_of
+from agegender.training.config import TrainingConfig as TrainingConfig  # for those who fit
+from agegender.training.config import goodness, is_better, optimizer_of, rate_factor
 from agegender.training.memory import keep_freed_memory
 from agegender.training.prediction import Prepare
 from agegender.training.prediction import predict as predict  # for those who fit and predict
@@ -34,43 +35,6 @@ from agegender.training.quiet import quiet_lightning
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "last.ckpt"
 CHECKPOINT_BEFORE = "last.before.ckpt"
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a model is fitted. Durations are in optimiser steps.
-
-    The learning rate is ``learning_rate * 0.1 ** (step // decay_every)``. ``weight_decay`` acts on the kernels of the
-    encoder, not on biases, shifts or heads. ``clip_norm`` bounds the global norm of the gradient. Every
-    ``validate_every`` steps the validation part is scored and a checkpoint is written. ``selects_best`` keeps the
-    weights of the best validation score (mean accuracy of the tasks), otherwise those of the last step; ``patience``
-    stops after that many validations without a better score.
-    """
-
-    num_steps: int
-    validate_every: int
-    batch_size: int = 32
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    decay_every: int = 10_000
-    weight_decay: float = 5e-6
-    clip_norm: float = 4.0
-    selects_best: bool = True
-    patience: int | None = None
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("num_steps", "validate_every", "batch_size", "decay_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.num_steps % self.validate_every:
-            raise ValueError(
-                f"num_steps must be a multiple of validate_every, got {self.num_steps} and {self.validate_every}: "
-                "what is learned after the last validation would be lost"
-            )
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience must be at least 1 validation, or None, got {self.patience}")
 
 
 @dataclass(frozen=True)
@@ -97,7 +61,8 @@ class MultiTaskTraining(lightning.LightningModule):
         super().__init__()
         self.model, self.prepare, self.config, self.folder, self.identity = model, prepare, config, folder, identity
         self.history: list[dict[str, float]] = []
-        self.best_score, self.selected_step, self.num_since_best = -math.inf, 0, 0
+        self.best: dict[str, float] = {}  # what the selection compares, of the best validation so far
+        self.selected_step, self.num_since_best, self.num_drops = 0, 0, 0
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.peak_memory_before_mb = 0.0
         self._training_sums: dict[str, Tensor] = {}
@@ -127,10 +92,10 @@ class MultiTaskTraining(lightning.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence((self.config.seed, self.global_step)).generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the sum of the tasks' losses."""
+        """Return the sum of the tasks' weighted losses."""
         losses = self.model.losses(self.model(self.prepare(batch)), batch)
         _add(self._training_sums, {f"train_loss_{task}": loss.detach().float() for task, loss in losses.items()}, 1)
-        return torch.stack(list(losses.values())).sum()
+        return self.model.total(losses)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add the losses and the correct predictions of a batch to the sums of the validation part."""
@@ -145,35 +110,40 @@ class MultiTaskTraining(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Write a line of history, keep the weights if they are to be kept, and decide whether to go on."""
         scores = _means(self._validation_sums) | _means(self._training_sums)
-        score = float(np.mean([value for name, value in scores.items() if name.startswith("validation_accuracy")]))
+        found = goodness(scores, self.model, self.config)
         learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        line = {"step": self.global_step, "learning_rate": learning_rate, "validation_score": score, **scores}
+        line = {
+            "step": self.global_step,
+            "learning_rate": learning_rate,
+            "validation_score": float(np.mean(list(found.values()))),
+            **scores,
+        }
         if not all(math.isfinite(value) for value in line.values()):
             raise FloatingPointError(f"training diverged: {line}. Lower the learning rate ({learning_rate}).")
         self.history.append(line)
         self.log_dict({name: value for name, value in line.items() if name != "step"})
         self._training_sums, self._validation_sums = {}, {}
-        self._keep_weights(score)
+        self._keep_weights(found)
         print(_progress(line, self.config.num_steps, self.seconds), flush=True)
 
-    def _keep_weights(self, score: float) -> None:
-        is_better = score > self.best_score
-        self.num_since_best = 0 if is_better else self.num_since_best + 1
-        self.best_score = max(score, self.best_score)
-        if is_better or not self.config.selects_best:
+    def _keep_weights(self, found: dict[str, float]) -> None:
+        is_best = is_better(found, self.best)
+        self.num_since_best = 0 if is_best else self.num_since_best + 1
+        if is_best:
+            self.best = found
+        elif self.config.plateau and self.num_since_best % self.config.plateau == 0:
+            self.num_drops += 1
+        if is_best or not self.config.selects_best:
             self.selected_step = self.global_step
             save_weights(self.model, self.folder / WEIGHTS)
         if self.is_out_of_patience:
             self.trainer.should_stop = True
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """SGD with momentum, the staircase learning rate, and weight decay on the encoder's kernels."""
-        config = self.config
-        kernels = [p for p in self.model.encoder.parameters() if p.requires_grad and p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.requires_grad and all(p is not kernel for kernel in kernels)]
-        groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.SGD(groups, config.learning_rate, config.momentum)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.1 ** (step // config.decay_every))
+        """The optimiser, and the learning rate as a function of the step and of the plateaus met."""
+        optimizer = optimizer_of(self.model, self.config)
+        factor = rate_factor(self.config, lambda: self.num_drops)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_validation_end(self) -> None:
@@ -186,9 +156,10 @@ class MultiTaskTraining(lightning.LightningModule):
         checkpoint["agegender"] = {
             "identity": self.identity,
             "history": self.history,
-            "best_score": self.best_score,
+            "best": self.best,
             "selected_step": self.selected_step,
             "num_since_best": self.num_since_best,
+            "num_drops": self.num_drops,
             "seconds": self.seconds,
             "peak_memory_mb": self.peak_memory_mb,
             "training_sums": self._training_sums,
@@ -197,8 +168,8 @@ class MultiTaskTraining(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Take it out again."""
         state = checkpoint["agegender"]
-        self.history, self.best_score = state["history"], state["best_score"]
-        self.selected_step, self.num_since_best = state["selected_step"], state["num_since_best"]
+        self.history, self.best, self.selected_step = state["history"], state["best"], state["selected_step"]
+        self.num_since_best, self.num_drops = state["num_since_best"], state["num_drops"]
         self.seconds_before, self._training_sums = state["seconds"], state["training_sums"]
         self.peak_memory_before_mb = state["peak_memory_mb"]
 
@@ -242,7 +213,8 @@ def fit(
         val_check_interval=config.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        gradient_clip_val=config.clip_norm,
+        gradient_clip_val=config.clip_norm if config.clip_value is None else config.clip_value,
+        gradient_clip_algorithm="norm" if config.clip_value is None else "value",
         callbacks=[TQDMProgressBar()] if is_watched else [],
         enable_checkpointing=False,
         enable_progress_bar=is_watched,
@@ -296,6 +268,7 @@ def _progress(line: dict[str, float], num_steps: int, seconds: float) -> str:
     step = int(line["step"])
     left = seconds / max(step, 1) * (num_steps - step)
     values = [f"{n.removeprefix('validation_accuracy_')} {v:.1%}" for n, v in line.items() if "_accuracy_" in n]
+    values += [f"{n.removeprefix('validation_mae_')} {v:.2f} years off" for n, v in line.items() if "_mae_" in n]
     train = sum(value for name, value in line.items() if name.startswith("train_loss_"))
     valid = sum(value for name, value in line.items() if name.startswith("validation_loss_"))
     return (

@@ -24,13 +24,13 @@ def predictions_table(
     """Return one row for each test example, in the order of ``rows``.
 
     ``examples`` is the whole manifest and ``rows`` the row numbers of the test part; ``decoded`` is what
-    ``agegender.training.fit.predict`` returns for them. No path is kept.
+    ``agegender.training.fit.predict`` returns for them; what the model has no head for stays empty. No path is kept.
     Raises ``ValueError`` when there are more or fewer predictions than rows.
     """
     for name, values in decoded.items():
         if len(values) != len(rows):
             raise ValueError(f"{len(values)} predictions of {name!r} for {len(rows)} test examples")
-    test = examples.iloc[rows]
+    test, missing = examples.iloc[rows], np.full(len(rows), np.nan)
     table = pd.DataFrame(
         {
             "example": rows.astype(np.int64),
@@ -40,12 +40,12 @@ def predictions_table(
             "true_age": test["age"].to_numpy(),
             "true_group": test["age_group"].array,
             "true_gender": test["gender"].array,
-            "age": decoded["age"].astype(np.float64),
+            "age": decoded.get("age", missing).astype(np.float64),
         }
     )
     for group, probabilities in enumerate(decoded.get("p_group", np.empty((len(test), 0))).T):
         table[f"p_group_{group}"] = probabilities.astype(np.float32)
-    table["p_female"] = decoded["p_female"].astype(np.float32)
+    table["p_female"] = decoded.get("p_female", missing).astype(np.float32)
     return table
 
 
@@ -60,12 +60,14 @@ def finish_run(
     predictions: pd.DataFrame,
     selection: str,
     reduced: str | None,
+    selected_on_test: bool = False,
 ) -> None:
     """Write ``predictions.parquet`` and then ``record.json`` into the run folder ``<preset>/<paper>/<run>``.
 
     ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
     ``selection`` says in words which weights were kept and on which examples that was decided; ``reduced`` what was
-    made smaller than in the publication.
+    made smaller than in the publication. ``selected_on_test`` confesses a published protocol that selects on the very
+    examples on which it reports.
     """
     folder = Path(folder).resolve()
     record = {
@@ -76,10 +78,10 @@ def finish_run(
         **{name: parameters[name] for name in ("model", "variant", "fold", "seed")},
         "parameters": {name: value for name, value in parameters.items() if name not in ("data", "run_folder")},
         "training": asdict(config),
-        "scheme": manifest.scheme.name if manifest.scheme else None,
+        "scheme": manifest.scheme.name if manifest.scheme and "p_group_0" in predictions else None,
         "selection": selection,
         "selected_step": result.selected_step,
-        "selected_on_test": False,
+        "selected_on_test": selected_on_test,
         "commit": commit(),
         "manifest_hash": manifest.hash(),
         "manifest": manifest.describe(),

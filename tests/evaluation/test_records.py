@@ -119,7 +119,8 @@ def test_a_run_in_the_folder_of_another_is_refused(write):
             "column 'true_gender' fails isin.*got 'f' in 200 rows, the first is row 0",
         ),
         (lambda t: t.assign(true_age=-1.0), "column 'true_age' fails .*got -1.0 in 200 rows"),
-        (lambda t: t.assign(age=np.nan), "column 'age' fails not_nullable"),
+        (lambda t: t.assign(age=t["age"].where(t.index != 3)), "column 'age' is empty in 1 rows, the first is row 3"),
+        (lambda t: t.assign(p_female=t["p_female"].where(t.index < 7)), "'p_female' is empty in 193 rows, .* row 7"),
         (
             lambda t: t.assign(p_female=t["p_female"].astype(float)),
             r"'p_female' fails dtype\('float32'\): got 'float64'",

@@ -1,0 +1,127 @@
+"""How a model is fitted: durations, optimiser, learning rate, and which weights are kept."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from agegender.models.multitask import MultiTaskModel
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is fitted. Durations are in optimiser steps, ``patience`` and ``plateau`` in validations.
+
+    The learning rate falls by ``decay_factor`` every ``decay_every`` steps and, with ``plateau``, whenever that many
+    more validations have brought nothing better. ``bias_factor`` and ``head_factor`` multiply it for the biases and for
+    the last layer of each head (a bias of a last layer has both). ``momentum`` is that of SGD. ``weight_decay`` acts on
+    the kernels of the encoder (``decays="encoder"``), on all kernels, or on all parameters. ``clip_norm`` bounds the
+    global norm of the gradient, ``clip_value`` each of its entries.
+
+    Every ``validate_every`` steps the validation part is scored and a checkpoint is written. ``selects_best`` keeps the
+    weights of the best validation, otherwise those of the last step. ``best_by`` says what is best: the mean accuracy
+    of the tasks, the sum of their weighted losses, or ``"every_task"``, where a validation is better only if the
+    accuracy of each task is. ``patience`` stops after that many validations without a better one.
+    """
+
+    num_steps: int
+    validate_every: int
+    batch_size: int = 32
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    decay_every: int = 10_000
+    decay_factor: float = 0.1
+    plateau: int | None = None
+    bias_factor: float = 1.0
+    head_factor: float = 1.0
+    weight_decay: float = 5e-6
+    decays: Literal["encoder", "kernels", "all"] = "encoder"
+    clip_norm: float | None = 4.0
+    clip_value: float | None = None
+    selects_best: bool = True
+    best_by: Literal["accuracy", "loss", "every_task"] = "accuracy"
+    patience: int | None = None
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "validate_every", "batch_size", "decay_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_steps % self.validate_every:
+            raise ValueError(
+                f"num_steps must be a multiple of validate_every, got {self.num_steps} and {self.validate_every}: "
+                "what is learned after the last validation would be lost"
+            )
+        for name in ("patience", "plateau"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1 validation, or None, got {getattr(self, name)}")
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError("give clip_norm or clip_value, not both")
+        for name, allowed in (
+            ("optimizer", ("sgd", "adam")),
+            ("decays", ("encoder", "kernels", "all")),
+            ("best_by", ("accuracy", "loss", "every_task")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+
+def optimizer_of(model: MultiTaskModel, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser of ``model``; parameters that need no gradient (frozen layers) are not in it.
+
+    Raises ``ValueError`` when nothing is left to train.
+    """
+    last_layers = {id(p) for head in model.heads.values() for p in list(head.parameters())[-2:]}
+    encoder = {id(p) for p in model.encoder.parameters()}
+    grouped: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            is_kernel = parameter.ndim > 1
+            decays = config.decays == "all" or (is_kernel and (config.decays == "kernels" or id(parameter) in encoder))
+            factor = 1.0 if is_kernel else config.bias_factor
+            factor *= config.head_factor if id(parameter) in last_layers else 1.0
+            grouped.setdefault((factor, config.weight_decay if decays else 0.0), []).append(parameter)
+    if not grouped:
+        raise ValueError("every parameter of the model is frozen: there is nothing to train")
+    groups = [
+        {"params": parameters, "lr": factor * config.learning_rate, "weight_decay": decay}
+        for (factor, decay), parameters in grouped.items()
+    ]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, config.learning_rate)
+    return torch.optim.SGD(groups, config.learning_rate, config.momentum)
+
+
+def is_better(found: dict[str, float], best: dict[str, float]) -> bool:
+    """Say whether every value of ``found`` is greater than that of ``best``; anything is better than nothing.
+
+    >>> is_better({"age": 0.5, "gender": 0.8}, {"age": 0.4, "gender": 0.9})
+    False
+    """
+    return all(value > best[name] for name, value in found.items()) if best else True
+
+
+def goodness(scores: dict[str, float], model: MultiTaskModel, config: TrainingConfig) -> dict[str, float]:
+    """Return what ``best_by`` compares, greater is better, from the validation's losses and accuracies by name.
+
+    Raises ``ValueError`` when a task has no accuracy, as ages in years, but the accuracy is to decide.
+    """
+    if config.best_by == "loss":
+        losses = {task: scores[f"validation_loss_{task}"] for task in model.heads}
+        return {"minus the loss": -sum(model.loss_weights[task] * loss for task, loss in losses.items())}
+    names = {task: f"validation_accuracy_{task}" for task in model.heads}
+    if missing := [task for task, name in names.items() if name not in scores]:
+        raise ValueError(f"the task {missing[0]!r} has no accuracy: select by the loss (best_by='loss')")
+    accuracies = {task: scores[name] for task, name in names.items()}
+    if config.best_by == "every_task":
+        return accuracies
+    return {"mean accuracy": sum(accuracies.values()) / len(accuracies)}
+
+
+def rate_factor(config: TrainingConfig, num_drops: Callable[[], int]) -> Callable[[int], float]:
+    """Return the factor of the learning rate at a step; ``num_drops`` tells how often a plateau has lowered it."""
+    return lambda step: config.decay_factor ** (step // config.decay_every + num_drops())
