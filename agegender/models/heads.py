@@ -1,59 +1,163 @@
-"""Heads: from an embedding to logits, from logits to a loss, and from logits to what a person reads."""
+"""Heads: from an embedding to logits, from logits to a loss, and from logits to what a person reads.
+
+Here are the heads of the published pipelines; ``distribution_heads`` and ``ordinal_heads`` have newer ones for age.
+"""
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from agegender.labels import GENDERS, AgeScheme
+from agegender.models.age_classes import AgeClasses, checked
+
+Init = Literal["normal", "xavier"]
+"""First weights of the last layer: N(0, 0.01), or uniform after Glorot and Bengio (2010); its bias is 0."""
 
 
-class AgeGroupHead(nn.Module):
-    """Age as one of the groups of a scheme: a linear layer and the cross-entropy."""
+class LinearHead(nn.Module):
+    """Linear, or with ``hidden_features`` Linear -> ReLU -> Linear.
 
-    target = "age_group"
-    metric = "accuracy"
-    midpoints: Tensor
+    ``init`` is about the last layer; a hidden layer starts as torch starts a linear layer.
+    """
 
-    def __init__(self, in_features: int, scheme: AgeScheme) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, hidden_features: int | None = None, init: Init = "normal"
+    ) -> None:
         super().__init__()
-        self.linear = _linear(in_features, len(scheme))
-        self.register_buffer("midpoints", torch.tensor(scheme.midpoints), persistent=False)
+        self.hidden: nn.Module = nn.Identity()
+        if hidden_features is not None:
+            self.hidden = nn.Sequential(nn.Linear(in_features, hidden_features), nn.ReLU())
+        self.linear = nn.Linear(hidden_features or in_features, out_features)
+        if init == "normal":
+            nn.init.normal_(self.linear.weight, std=0.01)
+        elif init == "xavier":
+            nn.init.xavier_uniform_(self.linear.weight)
+        else:
+            raise ValueError(f"unknown init {init!r}: expected 'normal' or 'xavier'")
+        nn.init.zeros_(self.linear.bias)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Map (batch, in_features) to logits (batch, groups)."""
-        return self.linear(embedding)
+        """Map (batch, in_features) to logits (batch, out_features)."""
+        return self.linear(self.hidden(embedding))
+
+
+class AgeGroupHead(LinearHead):
+    """Age as one of the groups of a scheme, or as one of the years of a range: logits and the cross-entropy.
+
+    The age in years is the mean under the softmax: ``sum_k p_k * years_k``, as in Rothe, Timofte and Van Gool (2018),
+    "Deep expectation of real and apparent age", equation 1. ``softmax_before_loss`` repeats a fault of the IMDB
+    pipeline; see ``class_loss``.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        groups: AgeScheme | range,
+        hidden_features: int | None = None,
+        softmax_before_loss: bool = False,
+        init: Init = "normal",
+    ) -> None:
+        classes = AgeClasses(groups)
+        super().__init__(in_features, len(classes), hidden_features, init)
+        self.classes, self.softmax_before_loss = classes, softmax_before_loss
+        self.target, self.metric = classes.target, classes.metric
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of ``logits`` (batch, groups) with the groups ``target`` (batch,), mean over the batch."""
-        return functional.cross_entropy(logits.float(), target)
+        """Cross-entropy of ``logits`` (batch, classes) with the labels ``target`` (batch,), mean over the batch.
+
+        Raises ``ValueError`` for a label that is NaN or in no class.
+        """
+        return class_loss(logits, self.classes.positions(target, len(logits)), self.softmax_before_loss)
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Count the examples whose group is the most probable one."""
-        return (logits.argmax(1) == target).sum()
+        """Count the examples whose group is the most probable one; of years, sum the absolute errors."""
+        return self.classes.measure(logits.float().softmax(1), target)
 
     def decode(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return ``p_group`` (batch, groups) and ``age`` (batch,): the expected midpoint in years."""
-        probabilities = logits.float().softmax(1)
-        return {"p_group": probabilities, "age": probabilities @ self.midpoints}
+        """Return ``age`` (batch,), the mean in years, and of a scheme ``p_group`` (batch, groups)."""
+        return self.classes.decode(logits.float().softmax(1))
 
 
-class GenderHead(nn.Module):
-    """Gender as the corpus labels it, in two classes: a linear layer with two logits and the cross-entropy."""
+class AgeRegressionHead(LinearHead):
+    """Age in years as one number, which starts at ``initial_age``.
+
+    With the error ``d = age - target`` the loss of an example is ``|d|`` ("l1"), ``d^2`` ("l2"), or Huber's (1964):
+    ``d^2 / 2`` up to ``huber_delta`` years and ``huber_delta * (|d| - huber_delta / 2)`` above.
+    """
+
+    target = "age"
+    metric = "mae"
+
+    def __init__(
+        self,
+        in_features: int,
+        loss: Literal["l1", "l2", "huber"] = "l1",
+        hidden_features: int | None = None,
+        initial_age: float = 0.0,
+        init: Init = "normal",
+        huber_delta: float = 1.0,
+    ) -> None:
+        if loss not in ("l1", "l2", "huber"):
+            raise ValueError(f"unknown loss {loss!r}: expected 'l1', 'l2' or 'huber'")
+        super().__init__(in_features, 1, hidden_features, init)
+        nn.init.constant_(self.linear.bias, initial_age)
+        self.kind, self.huber_delta = loss, huber_delta
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Map (batch, in_features) to ages in years (batch, 1), in float32: bfloat16 would round 40 years to 0.25."""
+        features = self.hidden(embedding)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.linear(features.to(self.linear.weight.dtype))
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of the ages ``logits`` (batch, 1) for ``target`` (batch,), both in years.
+
+        Raises ``ValueError`` for an age that is not between 0 and 120 years, or NaN.
+        """
+        age = checked(target, 0, 121, len(logits), "age in years")
+        if self.kind == "l1":
+            return functional.l1_loss(logits[:, 0].float(), age)
+        if self.kind == "l2":
+            return functional.mse_loss(logits[:, 0].float(), age)
+        return functional.huber_loss(logits[:, 0].float(), age, delta=self.huber_delta)
+
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Sum the absolute errors in years."""
+        return (logits[:, 0].float() - target).abs().sum()
+
+    def decode(self, logits: Tensor) -> dict[str, Tensor]:
+        """Return ``age`` (batch,) in years."""
+        return {"age": logits[:, 0].float()}
+
+
+class GenderHead(LinearHead):
+    """Gender as the corpus labels it, in two classes: two logits, in the order of ``GENDERS``, and the cross-entropy.
+
+    ``softmax_before_loss`` repeats a fault of the IMDB pipeline; see ``class_loss``.
+    """
 
     target = "gender"
     metric = "accuracy"
 
-    def __init__(self, in_features: int) -> None:
-        super().__init__()
-        self.linear = _linear(in_features, len(GENDERS))
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        """Map (batch, in_features) to logits (batch, 2), in the order of ``GENDERS``."""
-        return self.linear(embedding)
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int | None = None,
+        softmax_before_loss: bool = False,
+        init: Init = "normal",
+    ) -> None:
+        super().__init__(in_features, len(GENDERS), hidden_features, init)
+        self.softmax_before_loss = softmax_before_loss
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of ``logits`` (batch, 2) with ``target`` (batch,), indices into ``GENDERS``; batch mean."""
-        return functional.cross_entropy(logits.float(), target)
+        """Cross-entropy of ``logits`` (batch, 2) with ``target`` (batch,), indices into ``GENDERS``; batch mean.
+
+        Raises ``ValueError`` for an index that ``GENDERS`` does not have.
+        """
+        gender = checked(target, 0, len(GENDERS), len(logits), "gender")
+        return class_loss(logits, gender, self.softmax_before_loss)
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         """Count the examples whose gender is the more probable one."""
@@ -64,9 +168,45 @@ class GenderHead(nn.Module):
         return {"p_female": logits.float().softmax(1)[:, GENDERS.index("female")]}
 
 
-def _linear(in_features: int, out_features: int) -> nn.Linear:
-    """A linear layer with the initial weights of the face papers: N(0, 0.01), bias 0."""
-    linear = nn.Linear(in_features, out_features)
-    nn.init.normal_(linear.weight, std=0.01)
-    nn.init.zeros_(linear.bias)
-    return linear
+class SigmoidGenderHead(LinearHead):
+    """Gender as the corpus labels it, with one logit: that of female. Keras' Dense(1, sigmoid) and its cross-entropy.
+
+    With ``p`` the sigmoid of the logit, clipped to ``[e, 1 - e]``, and ``t`` = 1 for female, the loss of an example is
+    ``-t log(p + e) - (1 - t) log(1 - p + e)``, where ``e`` is Keras' 1e-7. An answer that is clipped has no gradient.
+    """
+
+    target = "gender"
+    metric = "accuracy"
+    epsilon = 1e-7
+
+    def __init__(self, in_features: int, hidden_features: int | None = None, init: Init = "normal") -> None:
+        super().__init__(in_features, 1, hidden_features, init)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Binary cross-entropy of ``logits`` (batch, 1) with ``target`` (batch,), indices into ``GENDERS``; batch mean.
+
+        Raises ``ValueError`` for an index that ``GENDERS`` does not have.
+        """
+        is_female = checked(target, 0, len(GENDERS), len(logits), "gender")
+        p_female = self.decode(logits)["p_female"].clamp(self.epsilon, 1 - self.epsilon)
+        log_female, log_male = (p_female + self.epsilon).log(), (1 - p_female + self.epsilon).log()
+        return -(is_female * log_female + (1 - is_female) * log_male).mean()
+
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Count the examples whose gender is the more probable one; a logit of 0 is read as male."""
+        return ((logits[:, 0] > 0) == target).sum()
+
+    def decode(self, logits: Tensor) -> dict[str, Tensor]:
+        """Return ``p_female`` (batch,)."""
+        return {"p_female": logits[:, 0].float().sigmoid()}
+
+
+def class_loss(logits: Tensor, positions: Tensor, softmax_before_loss: bool = False) -> Tensor:
+    """Return the cross-entropy of ``logits`` (batch, classes) with the classes below ``positions`` (batch,), a mean.
+
+    ``softmax_before_loss`` takes the probabilities for logits, so that the softmax acts twice. The loss of a sure and
+    right answer among K classes is then not 0 but ``log(1 + (K - 1) / e)``: 0.3133 for two, 3.6320 for 101.
+    """
+    scores = logits.float().softmax(1) if softmax_before_loss else logits.float()
+    loss = functional.cross_entropy(scores, positions.nan_to_num().long())
+    return loss + 0 * positions.mean()  # NaN when a label was refused on an accelerator, otherwise unchanged

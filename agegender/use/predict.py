@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from agegender.data.images import UnreadableImageError, decode_image, standardise
 from agegender.data.loading import EvaluationFaces
@@ -81,7 +82,10 @@ def load_predictor(path: Path) -> Predictor:
         )
     scheme = scheme_named(facts["scheme"])
     encoder = LMTCNN(**facts["architecture"])
-    heads = {"age": AgeGroupHead(encoder.out_features, scheme), "gender": GenderHead(encoder.out_features)}
+    heads: dict[str, nn.Module] = {
+        "age": AgeGroupHead(encoder.out_features, scheme),
+        "gender": GenderHead(encoder.out_features),
+    }
     model = MultiTaskModel(encoder, heads)
     load_weights(model, path)
     return Predictor(model, scheme, facts)
