@@ -201,6 +201,31 @@ class SigmoidGenderHead(LinearHead):
         return {"p_female": logits[:, 0].float().sigmoid()}
 
 
+class AttributeHead(LinearHead):
+    """A yes-or-no column of the manifest, such as CelebA's ``young``: two logits and the cross-entropy."""
+
+    metric = "accuracy"
+
+    def __init__(self, in_features: int, target: str, init: Init = "normal") -> None:
+        super().__init__(in_features, 2, init=init)
+        self.target = target
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of ``logits`` (batch, 2) with ``target`` (batch,) of 0 and 1; batch mean.
+
+        Raises ``ValueError`` for another value.
+        """
+        return class_loss(logits, checked(target, 0, 2, len(logits), self.target))
+
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Count the examples whose answer is the more probable one."""
+        return (logits.argmax(1) == target).sum()
+
+    def decode(self, logits: Tensor) -> dict[str, Tensor]:
+        """Return ``p_<target>`` (batch,)."""
+        return {f"p_{self.target}": logits.float().softmax(1)[:, 1]}
+
+
 def class_loss(logits: Tensor, positions: Tensor, softmax_before_loss: bool = False) -> Tensor:
     """Return the cross-entropy of ``logits`` (batch, classes) with the classes below ``positions`` (batch,), a mean.
 

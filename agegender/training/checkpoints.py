@@ -40,6 +40,19 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(weights)
 
 
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Read the weights of ``encoder`` out of those of a whole model; its heads may be for other tasks.
+
+    Raises ``ValueError`` when a weight is missing, left over or of another shape.
+    """
+    whole = load_file(path)
+    weights = {name.removeprefix("encoder."): value for name, value in whole.items() if name.startswith("encoder.")}
+    try:
+        encoder.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{path} has no weights for a {type(encoder).__name__} of this kind: {error}") from error
+
+
 def read_facts(path: Path) -> dict:
     """Return the facts that ``save_weights`` was given; raise ``ValueError`` when the file is no safetensors file."""
     try:
