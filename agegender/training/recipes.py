@@ -56,3 +56,65 @@ LMTCNN_RECIPES = {
 }
 """``as_published`` is the code behind the published table of five folds (the port, which trains without augmentation);
 the authors' own code differs from it in one switch, ``augmentation``."""
+
+
+@dataclass(frozen=True)
+class LeviHassnerRecipe:
+    """Every decision in which the multi-task Levi-Hassner net as published in Keras and its intent differ.
+
+    ``normalisation``, ``pooling`` and ``init`` are explained in ``agegender.models.levi_hassner``; ``gender_logits`` is
+    1 for a sigmoid and 2 for a softmax. ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so
+    that its faces are in no part. ``validation`` selects the epoch on the test fold itself, or on subjects of their
+    own; ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None`` takes the centre.
+    ``best_by`` and ``patience`` (of the single tasks; in validations) are those of ``TrainingConfig``.
+    """
+
+    normalisation: Literal["caffe", "rows"]
+    pooling: Literal["ceil", "floor"]
+    init: Literal["caffe", "levi_hassner", "glorot"]
+    gender_logits: Literal[1, 2]
+    misspells_8_12: bool
+    validation: Literal["test_fold", "subjects"]
+    test_augmentation: Augmentation | None
+    best_by: Literal["accuracy", "every_task"]
+    patience_of_single_tasks: int | None
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    augmentation: Augmentation = Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8))
+
+
+LEVI_HASSNER_RECIPES = {
+    "as_published": LeviHassnerRecipe(
+        normalisation="rows",
+        pooling="floor",
+        init="levi_hassner",
+        gender_logits=1,
+        misspells_8_12=True,
+        validation="test_fold",
+        test_augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
+        best_by="every_task",
+        patience_of_single_tasks=5,
+        batch_size=8,
+        learning_rate=0.01,
+        momentum=0.0,
+        weight_decay=0.0,
+    ),
+    "as_intended": LeviHassnerRecipe(
+        normalisation="caffe",
+        pooling="ceil",
+        init="glorot",
+        gender_logits=2,
+        misspells_8_12=False,
+        validation="subjects",
+        test_augmentation=None,
+        best_by="accuracy",
+        patience_of_single_tasks=None,
+        batch_size=32,
+        learning_rate=0.01,
+        momentum=0.9,
+        weight_decay=5e-4,
+    ),
+}
+"""``as_intended`` is the net of Levi and Hassner (2015) with its momentum and weight decay; equal epochs for all tasks."""
