@@ -103,7 +103,7 @@ def split_by_subject(
         raise ValueError(f"validation_share must lie above 0 and be at most 0.5, got {validation_share}")
     if len(folds) != len(examples):
         raise ValueError(f"there are {len(folds)} fold numbers for {len(examples)} examples")
-    test, pool = _test_and_pool(folds, test_fold)
+    test, pool = test_and_pool(folds, test_fold)
     pool_folds = subject_folds(examples.iloc[pool], round(1 / validation_share), seed, key)
     return Split(train=pool[pool_folds != 0], validation=pool[pool_folds == 0], test=test)
 
@@ -115,7 +115,7 @@ def split_as_published(folds: np.ndarray, test_fold: int, seed: int, is_off_by_o
     ``n // 10 + 1``, so that one image is in neither list (``is_off_by_one=False`` puts it back into training). The
     original shuffles without a seed; here ``seed`` makes it repeatable. Test images are shuffled too.
     """
-    test, pool = _test_and_pool(folds, test_fold)
+    test, pool = test_and_pool(folds, test_fold)
     rng = np.random.default_rng(seed)
     pool, test = rng.permutation(pool), rng.permutation(test)
     num_validation = len(pool) // 10
@@ -149,7 +149,11 @@ def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) ->
     return pd.DataFrame(rows)
 
 
-def _test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.ndarray]:
+def test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row numbers of the test fold and those of all other folds; negative folds are in neither.
+
+    Raises ``ValueError`` when either is empty.
+    """
     test = np.flatnonzero(folds == test_fold)
     if len(test) == 0:
         raise ValueError(f"fold {test_fold} has no examples: the folds are {np.unique(folds).tolist()}")
