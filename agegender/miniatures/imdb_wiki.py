@@ -1,0 +1,166 @@
+"""Writing drawn people as IMDB-WIKI has them: a MATLAB table of births and years, with faults, and cropped faces."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from agegender.miniatures.casting import Face, Subject, cast_subjects, take_photos
+from agegender.miniatures.faces import Person, random_person
+from agegender.miniatures.writing import draw_photo, write_once
+
+FAULTS = {"second face": 0.25, "no face": 0.08, "no gender": 0.03, "no birth": 0.02, "somebody else": 0.04}
+"""The share of rows with each fault, at most one in a row. ``somebody else``: another person's face was cut out."""
+
+_DATENUM_AHEAD = 366  # MATLAB counts days from the year 0, Python from the year 1
+_NO_BIRTH = 213  # 31 July of the year 0, a day that the real tables have
+_FIRST_YEARS = (1970, 1995)
+_MOST_YEARS_LATER = 20
+_OLDEST = 95
+_HEADER = b"MATLAB 5.0 MAT-file of drawn people who do not exist".ljust(116)
+
+
+@dataclass(frozen=True)
+class _Row:
+    face: Face
+    path: str
+    name: str
+    birth: int  # MATLAB's day number
+    year: int
+    fault: str
+
+
+def write_imdb(folder: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 224) -> Path:
+    """Write ``imdb_crop`` below ``folder``: ``imdb.mat`` and ``14/nm0000114_rm100004096_1960-5-1_1999.jpg`` etc.
+
+    About six photographs of each person from several years, in which they are as old as birth and year say. The table
+    has the ten fields of the corpus, rows sorted by person, and its faults (`FAULTS`). Returns ``folder``.
+    """
+
+    def path(face: Face, birth: str, year: int) -> str:
+        number = 100 + 7 * face.subject.number
+        photo = 100_000_000 + 4096 * face.photo_number
+        year_month_day = "-".join(str(int(part)) for part in birth.split("-"))  # without leading zeros
+        return f"{number % 100:02d}/nm{number:07d}_rm{photo}_{year_month_day}_{year}.jpg"
+
+    _write(Path(folder), "imdb", path, 6, (num_subjects, seed, size_px))
+    return Path(folder)
+
+
+def write_wiki(folder: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 224) -> Path:
+    """Write ``wiki_crop`` below ``folder``: ``wiki.mat``, which does not number people, and a few faces each.
+
+    Files are called ``37/10000037_1960-05-01_1999.jpg``, by the number of a page. The rest is as for ``write_imdb``.
+    """
+
+    def path(face: Face, birth: str, year: int) -> str:
+        page = 10_000_000 + 37 * face.subject.number
+        return f"{page % 100:02d}/{page}_{birth}_{year}.jpg"
+
+    _write(Path(folder), "wiki", path, 2, (num_subjects, seed, size_px))
+    return Path(folder)
+
+
+def _write(
+    folder: Path,
+    corpus: str,
+    path: Callable[[Face, str, int], str],
+    mean_per_subject: float,
+    numbers: tuple[int, int, int],
+) -> None:
+    num_subjects, seed, size_px = numbers
+
+    def write(into: Path) -> None:
+        faces = take_photos(cast_subjects(num_subjects, seed), seed, mean_per_subject)
+        found = {row.path: row for row in (_row(face, seed, path) for face in faces)}
+        rows = sorted(found.values(), key=lambda row: (row.face.subject.number, row.path))
+        _write_table(into / f"{corpus}.mat", corpus, rows, size_px)
+        for row in rows:
+            _draw(row, into / row.path, size_px, seed, num_subjects)
+
+    parameters = {"layout": corpus, "num_subjects": num_subjects, "seed": seed, "size_px": size_px}
+    write_once(folder / f"{corpus}_crop", parameters, write)
+
+
+def _row(face: Face, seed: int, path: Callable[[Face, str, int], str]) -> _Row:
+    subject = face.subject
+    first_year = int(np.random.default_rng([seed, 4, subject.number]).integers(*_FIRST_YEARS))
+    born = date(first_year, 6, 30) - timedelta(days=round(subject.person.age * 365.2425))
+    rng = np.random.default_rng([seed, 5, face.photo_number, subject.number])
+    later = int(rng.integers(0, 1 + min(_MOST_YEARS_LATER, _OLDEST - int(subject.person.age))))
+    fault = str(rng.choice([*FAULTS, ""], p=[*FAULTS.values(), 1 - sum(FAULTS.values())]))
+    written = "0000-07-31" if fault == "no birth" else born.isoformat()
+    return _Row(
+        face=replace(face, subject=_grown(subject, subject.person.age + later, seed)),
+        path=path(face, written, first_year + later),
+        name=f"Drawn Person {subject.number:04d}",
+        birth=_NO_BIRTH if fault == "no birth" else born.toordinal() + _DATENUM_AHEAD,
+        year=first_year + later,
+        fault=fault,
+    )
+
+
+def _grown(subject: Subject, age: float, seed: int) -> Subject:
+    """Return the subject ``age`` years old: the same face, with that age's hair, lines and beard."""
+
+    def drawn(years: float) -> Person:
+        return random_person(np.random.default_rng([seed, 6, subject.number]), years, subject.person.gender)
+
+    then, now = drawn(subject.person.age), drawn(age)
+    names = ("age", "hair", "brow_colour", "wrinkles", "hairline", "beard")
+    return replace(subject, person=replace(then, **{name: getattr(now, name) for name in names}))
+
+
+def _draw(row: _Row, path: Path, size_px: int, seed: int, num_subjects: int) -> None:
+    face = row.face
+    if row.fault == "no face":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (size_px, size_px), face.photo.background).save(path, "JPEG")
+        return
+    if row.fault == "somebody else":
+        other = (face.subject.number + 1) % num_subjects
+        gender = "male" if other % 2 else "female"
+        person = random_person(np.random.default_rng([seed, 7, other]), 20 + other % 50, gender)
+        face = replace(face, subject=replace(face.subject, person=person))
+    draw_photo(face, path, size_px)
+
+
+def _write_table(path: Path, corpus: str, rows: Sequence[_Row], size_px: int) -> None:
+    faults = np.array([row.fault for row in rows])
+    scores = np.array([1.2 + row.face.photo.exposure * 4 for row in rows])
+    genders = np.array([float(row.face.subject.person.gender == "male") for row in rows])
+    fields = {
+        "dob": np.array([[row.birth for row in rows]], dtype=np.int32),
+        "photo_taken": np.array([[row.year for row in rows]], dtype=np.uint16),
+        "full_path": _cells([row.path for row in rows]),
+        "gender": np.where(faults == "no gender", np.nan, genders)[None],
+        "name": _cells([row.name for row in rows]),
+        "face_location": _cells([_location(row, size_px) for row in rows]),
+        "face_score": np.where(faults == "no face", -np.inf, scores)[None],
+        "second_face_score": np.where(faults == "second face", scores - 1, np.nan)[None],
+    }
+    if corpus == "imdb":
+        names = sorted({row.name for row in rows})
+        fields["celeb_names"] = _cells(names)
+        fields["celeb_id"] = np.array([[1 + names.index(row.name) for row in rows]], dtype=np.uint16)
+    savemat(path, {corpus: fields})
+    with path.open("r+b") as file:  # the header would say when it was written
+        file.write(_HEADER)
+
+
+def _cells(values: Sequence) -> np.ndarray:
+    cells = np.empty((1, len(values)), dtype=object)
+    cells[0, :] = list(values)
+    return cells
+
+
+def _location(row: _Row, size_px: int) -> np.ndarray:
+    """Return left, top, right and bottom of the face in pixels, ``(1, 4)``; the whole picture if there is none."""
+    if row.fault == "no face":
+        return np.array([[1.0, 1.0, size_px, size_px]])
+    (x, y), half = row.face.photo.centre, row.face.photo.scale
+    return np.array([[x - half, y - half, x + half, y + half]]) * size_px
