@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.corpora import adience, folder, openpacks
+from agegender.corpora import adience, folder, imdb_wiki, openpacks
 from agegender.data.manifest import Manifest
 from agegender.labels import FAIRFACE_9, AgeScheme
 
@@ -28,6 +28,34 @@ def read_faces(corpus: str, data: Path, cache: Path) -> Manifest:
     raise ValueError(f"unknown corpus of face groups {corpus!r}: expected adience, fairface or folder")
 
 
+def read_aged_faces(
+    corpus: str,
+    data: Path,
+    cache: Path,
+    age_of: str = "mid_year",
+    min_face_score: float | None = 1.0,
+    oldest: int = 100,
+) -> Manifest:
+    """Read the examples of ``corpus`` that have an age in years, of at most ``oldest``, and a gender.
+
+    ``imdb`` and ``wiki`` lie in ``data`` (``agegender.corpora.imdb_wiki``, which explains ``age_of`` and
+    ``min_face_score``; they concern no other corpus). ``utkface`` is a pack in ``data``, unpacked into ``cache``;
+    ``folder`` is a table of one's own. Raises ``ValueError`` for another name and when nothing is left.
+    """
+    if corpus in imdb_wiki.CORPORA:
+        filters = imdb_wiki.Filters(ages=(0, oldest), min_face_score=min_face_score)
+        return imdb_wiki.read(data, corpus, age_of, filters)
+    if corpus == "utkface":
+        manifest = openpacks.read_utkface(data, cache)
+    elif corpus == "folder":
+        manifest = folder.read(data)
+    else:
+        raise ValueError(f"unknown corpus of faces with ages {corpus!r}: expected imdb, wiki, utkface or folder")
+    examples = manifest.examples
+    is_usable = examples["age"].lt(oldest + 1) & examples["gender"].notna()
+    return _keeping(manifest, is_usable, f"no age up to {oldest} or no gender")
+
+
 def with_groups(manifest: Manifest, scheme: AgeScheme) -> Manifest:
     """Return the manifest with the age group filled in from the age in years where only that is known."""
     examples = manifest.examples.copy()
@@ -43,8 +71,13 @@ def with_both_labels(manifest: Manifest) -> Manifest:
     """
     examples = manifest.examples
     labelled = examples["age_group"].notna() & examples["gender"].notna()
-    if not labelled.any():
-        raise ValueError(f"none of {len(examples)} examples has both an age (or age group) and a gender")
-    aside = examples.loc[~labelled, ["path"]].assign(row=examples.index[~labelled], reason="no age group or no gender")
+    return _keeping(manifest, labelled, "no age group or no gender")
+
+
+def _keeping(manifest: Manifest, is_usable: pd.Series, reason: str) -> Manifest:
+    """Move the other examples to the quarantine."""
+    if not is_usable.any():
+        raise ValueError(f"none of {len(is_usable)} examples can be used: {reason}")
+    aside = manifest.examples.loc[~is_usable, ["path"]].assign(row=is_usable.index[~is_usable], reason=reason)
     quarantine = pd.concat([manifest.quarantine, aside], ignore_index=True) if len(aside) else manifest.quarantine
-    return replace(manifest.select(labelled), quarantine=quarantine)
+    return replace(manifest.select(is_usable), quarantine=quarantine)

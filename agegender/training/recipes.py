@@ -82,7 +82,7 @@ class LeviHassnerRecipe:
     learning_rate: float
     momentum: float
     weight_decay: float
-    augmentation: Augmentation = Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8))
+    augmentation: Augmentation
 
 
 LEVI_HASSNER_RECIPES = {
@@ -93,6 +93,7 @@ LEVI_HASSNER_RECIPES = {
         gender_logits=1,
         misspells_8_12=True,
         validation="test_fold",
+        augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         test_augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         best_by="every_task",
         patience_of_single_tasks=5,
@@ -108,6 +109,7 @@ LEVI_HASSNER_RECIPES = {
         gender_logits=2,
         misspells_8_12=False,
         validation="subjects",
+        augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         test_augmentation=None,
         best_by="accuracy",
         patience_of_single_tasks=None,
@@ -117,4 +119,62 @@ LEVI_HASSNER_RECIPES = {
         weight_decay=5e-4,
     ),
 }
-"""``as_intended`` is the net of Levi and Hassner (2015) with its momentum and weight decay; equal epochs for all tasks."""
+"""``as_intended`` is the net of Levi and Hassner (2015) with its momentum and its weight decay."""
+
+
+@dataclass(frozen=True)
+class ImdbRecipe:
+    """Every decision in which the joint estimation on IMDB as published and its intent differ.
+
+    ``softmax_before_loss`` takes the cross-entropy of values that are probabilities already. ``channel_order`` is that
+    of the pixels to which the statistics of red, green and blue are applied. ``age_of`` and ``min_face_score`` are
+    explained in ``agegender.corpora.imdb_wiki``, ``cap`` in what keeps at most 5,000 faces of an age. ``split`` parts
+    photographs or people; ``validation`` is the test part itself, or people of their own. ``crop_at_224`` tells whether
+    faces of 224 px are cropped as tightly as those of 112. ``starts_at_median`` lets a regression of years start from
+    the median age of the training part, not from 0.
+    """
+
+    softmax_before_loss: bool
+    channel_order: Literal["bgr", "rgb"]
+    age_of: Literal["years_apart", "mid_year"]
+    min_face_score: float | None
+    cap: Literal["first_come", "by_subject"]
+    split: Literal["photographs", "subjects"]
+    validation: Literal["test_part", "subjects"]
+    crop_at_224: Literal["loose", "tight"]
+    starts_at_median: bool
+    batch_size: int = 32
+    weight_decay: float = 5e-4
+    clip_value: float = 5.0
+    plateau: int = 8
+    patience: int = 20
+
+
+IMDB_RECIPES = {
+    "as_published": ImdbRecipe(
+        softmax_before_loss=True,
+        channel_order="bgr",
+        age_of="years_apart",
+        min_face_score=None,
+        cap="first_come",
+        split="photographs",
+        validation="test_part",
+        crop_at_224="loose",
+        starts_at_median=False,
+    ),
+    "as_intended": ImdbRecipe(
+        softmax_before_loss=False,
+        channel_order="rgb",
+        age_of="mid_year",
+        min_face_score=1.0,
+        cap="by_subject",
+        split="subjects",
+        validation="subjects",
+        crop_at_224="tight",
+        starts_at_median=True,
+    ),
+}
+"""``as_published`` is the code behind the first row of the published table (ResNet-18, the L1 loss, 112 px)."""
+
+IMDB_AGE_WEIGHTS = {"l1": 0.1, "l2": 0.01}
+"""The published weights of the age losses in years; every other age loss has the weight 1."""
