@@ -5,7 +5,7 @@ JOBS ?=
 export AGEGENDER_DATA
 
 BIN := .venv/bin
-SUM := $(shell cksum < requirements.lock | tr ' ' -)
+SUM := $(shell cat requirements.lock detector.lock | cksum | tr ' ' -)
 INSTALLED := .venv/.lock-$(SUM)
 LIBRARY := .venv/.library-$(shell cksum < pyproject.toml | tr ' ' -)
 STRIP_KEYS := metadata.papermill cell.metadata.papermill
@@ -53,15 +53,17 @@ lab: $(LIBRARY) ## Open JupyterLab on the notebooks
 bench: $(LIBRARY) ## Measure the speed ratios side by side and write benchmarks/results.json
 	$(BIN)/python -m benchmarks
 
-lock: $(LIBRARY) ## Resolve requirements.lock again from pyproject.toml and constraints.txt (UPGRADE=1: newest versions)
+lock: $(LIBRARY) ## Resolve both locks again from pyproject.toml and constraints.txt (UPGRADE=1: newest versions)
 	$(BIN)/uv pip compile pyproject.toml --all-extras -c constraints.txt --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --no-header $(if $(UPGRADE),--upgrade) -o requirements.lock
+	$(BIN)/uv pip compile --group detection --no-deps --generate-hashes --no-annotate --no-header -o detector.lock
 
 clean: ## Remove what the miniature book made; keeps .venv and the runs of other presets
 	rm -rf book/_build book/executed miniatures runs/miniature runs/*-records .snakemake \
 	    .pytest_cache .mypy_cache .ruff_cache
 
-# One file for each state of the lock, so that another lock (and nothing else) installs again.
+# One file for each state of the locks, so that another lock (and nothing else) installs again. The face detector comes
+# last and without dependencies: its metadata asks for versions of NumPy, Pillow and torch from before this project.
 $(INSTALLED):
 	@python=""; for name in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
 	    if "$$name" -c '$(IS_OUR_PYTHON)' 2>/dev/null; then python=$$name; break; fi; done; \
@@ -71,7 +73,8 @@ $(INSTALLED):
 	if ! .venv/bin/python -c '$(IS_OUR_PYTHON)' 2>/dev/null; then \
 	    echo "Making .venv with $$("$$python" --version)"; "$$python" -m venv --clear .venv; fi
 	@echo "Installing requirements.lock into .venv (some 5 GB and a few minutes the first time)"
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-warn-conflicts --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r detector.lock
 	@rm -f .venv/.lock-* && touch $@
 
 $(LIBRARY): $(INSTALLED)

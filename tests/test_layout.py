@@ -29,9 +29,10 @@ WITHOUT_TORCH = re.compile(r"agegender\.(evaluation|corpora)(\..*)?|agegender\.d
 TORCH = {"torch", "torchvision", "torchaudio", "lightning", "torchmetrics"}
 TREE = (
     "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "Snakefile",
-    "pyproject.toml", "requirements.lock", "constraints.txt", "environment.yml", ".ci/run", ".github/workflows/ci.yml",
-    ".pre-commit-config.yaml", "presets/miniature.yaml", "presets/open.yaml", "presets/paper.yaml", "book/_config.yml",
-    "book/index.md", "book/references.bib", "notebooks", "agegender", "data_cards", "tests", "benchmarks",
+    "pyproject.toml", "requirements.lock", "detector.lock", "constraints.txt", "environment.yml", ".ci/run",
+    ".github/workflows/ci.yml", ".pre-commit-config.yaml", "presets/miniature.yaml", "presets/open.yaml",
+    "presets/paper.yaml", "book/_config.yml", "book/index.md", "book/references.bib", "notebooks", "agegender",
+    "data_cards", "tests", "benchmarks",
 )  # fmt: skip
 REGISTRIES = ("py" + "pi.org", "python" + "hosted.org", "download.py" + "torch.org", "ana" + "conda.org", "npm" + "js.")
 MACHINE_PATHS = re.compile(r"(?<![\w./-])/(?:root|work|tmp|Users|home)/(?!someone\b)[\w.-]+")
@@ -206,6 +207,15 @@ def test_the_lock_holds_what_pyproject_and_constraints_ask_for():
     pinned = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     assert len(pinned) == 4
     assert [pin for pin in pinned if f"\n{pin} " not in "\n" + (ROOT / "requirements.lock").read_text()] == []
+
+
+def test_the_lock_of_the_detector_holds_the_version_that_pyproject_names_and_its_hash():
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["detection"]
+    lock = (ROOT / "detector.lock").read_text()
+    assert re.findall(r"^[\w.=-]+", lock, re.MULTILINE) == named
+    assert re.search(r"--hash=sha256:[0-9a-f]{64}$", lock, re.MULTILINE)
+    for file in ("Makefile", "environment.yml"):
+        assert "--no-deps --require-hashes -r detector.lock" in (ROOT / file).read_text()
 
 
 def test_environment_yml_installs_the_lock_with_a_supported_python():

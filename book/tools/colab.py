@@ -12,6 +12,8 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parents[2]
 TAGS = ["colab", "remove-cell"]
+FINDS_FACES = {"imdb"}
+"""The folders of notebooks that find faces in photographs; there the cell installs the detector too."""
 
 
 def repository(root: Path = ROOT) -> str:
@@ -19,18 +21,30 @@ def repository(root: Path = ROOT) -> str:
     return tomllib.loads((root / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
 
-def colab_cell(address: str) -> str:
-    """Return the source of the cell."""
-    return "\n".join(
-        [
-            "import subprocess  # this cell acts on Colab only; book/tools/colab.py writes it",
-            "import sys",
-            "",
-            'if "google.colab" in sys.modules:',
-            f'    wanted = "agegender[book,voice] @ git+{address}"',
-            '    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)',
-        ]
-    )
+def detector(root: Path = ROOT) -> str:
+    """Return name and version of the face detector, as pyproject.toml has them."""
+    return tomllib.loads((root / "pyproject.toml").read_text())["dependency-groups"]["detection"][0]
+
+
+def colab_cell(address: str, detector: str | None = None) -> str:
+    """Return the source of the cell; ``detector`` is installed without its dependencies, which the library brings."""
+    lines = [
+        "import subprocess  # this cell acts on Colab only; book/tools/colab.py writes it",
+        "import sys",
+        "",
+        'if "google.colab" in sys.modules:',
+        f'    wanted = "agegender[book,voice] @ git+{address}"',
+        '    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)',
+    ]
+    if detector:
+        command = f'[sys.executable, "-m", "pip", "install", "-q", "--no-deps", "{detector}"]'
+        lines.append(f"    subprocess.run({command}, check=True)")
+    return "\n".join(lines)
+
+
+def cell_of(notebook: Path) -> str:
+    """Return the source of the cell of one notebook of this project."""
+    return colab_cell(repository(), detector() if notebook.parent.name in FINDS_FACES else None)
 
 
 def write_cell(notebook: Path, source: str) -> bool:
@@ -51,9 +65,8 @@ def write_cell(notebook: Path, source: str) -> bool:
 
 def main() -> None:
     """Renew the cell of every notebook."""
-    source = colab_cell(repository())
     for notebook in sorted((ROOT / "notebooks").rglob("*.ipynb")):
-        if ".ipynb_checkpoints" not in notebook.parts and write_cell(notebook, source):
+        if ".ipynb_checkpoints" not in notebook.parts and write_cell(notebook, cell_of(notebook)):
             print(f"{notebook.relative_to(ROOT)}: renewed")
 
 

@@ -4,7 +4,7 @@ import types
 
 import nbformat
 import pytest
-from colab import ROOT, colab_cell, repository, write_cell
+from colab import ROOT, cell_of, colab_cell, detector, write_cell
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
 
@@ -16,7 +16,7 @@ def test_there_are_notebooks():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_notebook_has_the_cell_with_the_address_of_the_project(path):
     marked = [cell for cell in nbformat.read(path, 4).cells if "colab" in cell.metadata.get("tags", [])]
-    assert [cell.source for cell in marked] == [colab_cell(repository())]
+    assert [cell.source for cell in marked] == [cell_of(path)]
 
 
 def test_the_address_is_renewed_in_place_and_only_once(tmp_path):
@@ -28,6 +28,13 @@ def test_the_address_is_renewed_in_place_and_only_once(tmp_path):
     cells = nbformat.read(path, 4).cells
     assert [cell.cell_type for cell in cells] == ["markdown", "code"]
     assert "git+https://new.example/a" in cells[1].source
+
+
+def test_notebooks_that_find_faces_install_the_detector_without_its_outdated_dependencies():
+    source = cell_of(ROOT / "notebooks/imdb/3_train.ipynb")
+    assert source.startswith(cell_of(ROOT / "notebooks/lmtcnn/3_train.ipynb"))
+    assert f'"--no-deps", "{detector()}"' in source
+    assert f"{detector()} " in (ROOT / "detector.lock").read_text()
 
 
 @pytest.mark.parametrize(("on_colab", "calls"), [(True, 1), (False, 0)])

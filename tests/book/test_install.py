@@ -11,7 +11,7 @@ import pytest
 
 from tests.book.conftest import ROOT
 
-TOOLS = ("sh", "make", "cksum", "tr", "rm", "touch", "cut", "awk")
+TOOLS = ("sh", "make", "cksum", "cat", "tr", "rm", "touch", "cut", "awk")
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def project(tmp_path):
     tools.mkdir()
     shutil.copy(ROOT / "Makefile", root)
     (root / "requirements.lock").write_text("# first\n")
+    (root / "detector.lock").write_text("# detector\n")
     (root / "pyproject.toml").write_text("")
     for name in TOOLS:
         (tools / name).symlink_to(shutil.which(name))
@@ -96,23 +97,26 @@ def test_the_first_python_that_runs_makes_the_environment(project):
 
 
 def test_only_another_lock_or_other_metadata_installs_again(project):
-    def stamp(kind, name):
-        with (project / name).open() as file:
-            checksum = subprocess.run(
-                [shutil.which("cksum")], stdin=file, capture_output=True, text=True, check=True
-            ).stdout
-        return project / ".venv" / f".{kind}-{checksum.strip().replace(' ', '-')}"
+    def stamp(kind, *names):
+        content = b"".join((project / name).read_bytes() for name in names)
+        checksum = subprocess.run([shutil.which("cksum")], input=content, capture_output=True, check=True).stdout
+        return project / ".venv" / f".{kind}-{checksum.decode().strip().replace(' ', '-')}"
 
     (project / ".venv").mkdir()
-    stamp("lock", "requirements.lock").touch()
+    stamp("lock", "requirements.lock", "detector.lock").touch()
     stamp("library", "pyproject.toml").touch()
     assert "pip install" not in make(project, "-n", "book")[1]
     (project / "pyproject.toml").write_text("# changed\n")
     again = make(project, "-n", "book")[1]
     assert "--no-deps" in again
     assert "--require-hashes" not in again
-    (project / "requirements.lock").write_text("# second\n")
-    assert "--require-hashes" in make(project, "-n", "book")[1]
+    for name in ("requirements.lock", "detector.lock"):
+        kept = (project / name).read_text()
+        (project / name).write_text("# second\n")
+        again = make(project, "-n", "book")[1]
+        assert "--require-hashes -r requirements.lock" in again
+        assert "--no-deps --require-hashes -r detector.lock" in again
+        (project / name).write_text(kept)
 
 
 def test_help_names_every_target(project):
