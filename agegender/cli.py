@@ -5,14 +5,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agegender.corpora import adience, cards, folder, openpacks
+from agegender.corpora import adience, cards, celeba, folder, openpacks
 from agegender.data.manifest import Manifest
 from agegender.files import write_text
 from agegender.labels import SCHEMES, scheme_named
 from agegender.miniatures import layouts
+from agegender.miniatures.celeba import write_celeba
 
 _WRITERS = {
     "adience": layouts.write_adience,
+    "celeba": write_celeba,
     "fairface": layouts.write_fairface,
     "utkface": layouts.write_utkface,
     "folder": layouts.write_folder,
@@ -41,10 +43,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("corpus", choices=("adience", "fairface", "utkface", "folder"))
+    parser.add_argument("corpus", choices=("adience", "celeba", "fairface", "utkface", "folder"))
     parser.add_argument("root", type=Path, help="folder of the corpus or of the packs; for 'folder' also a CSV file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="parquet file to write")
-    parser.add_argument("--labels-only", action="store_true", help="adience: read labels without looking for pictures")
+    parser.add_argument("--labels-only", action="store_true", help="adience, celeba: do not look for pictures")
     parser.add_argument("--subset", choices=adience.SUBSETS, default="all", help="adience: rows with which labels")
     parser.add_argument("--scheme", choices=sorted(SCHEMES), help="folder: the scheme of the column age_group")
     parser.add_argument("--aligned", action="store_true", help="folder: one upright face fills every picture")
@@ -104,8 +106,12 @@ def _read(options: argparse.Namespace) -> Manifest:
         raise ValueError(f"--aligned is for a table of your own: of {options.corpus} it is known what the pictures are")
     if options.corpus == "adience":
         return adience.read(options.root, options.labels_only, options.subset, max_quarantined_share=share)
-    if options.labels_only or options.subset != "all":
-        raise ValueError(f"--labels-only and --subset are for adience, not for {options.corpus}")
+    if options.subset != "all":
+        raise ValueError(f"--subset is for adience, not for {options.corpus}")
+    if options.corpus == "celeba":
+        return celeba.read(options.root, options.labels_only, share)
+    if options.labels_only:
+        raise ValueError(f"--labels-only is for adience and celeba, not for {options.corpus}")
     if options.corpus == "folder":
         scheme = options.scheme and scheme_named(options.scheme)
         return folder.read(options.root, scheme, is_aligned=options.aligned, max_quarantined_share=share)

@@ -44,7 +44,7 @@ def test_what_was_set_aside_is_printed_with_its_reason(tree, tmp_path, capsys):
     assert "rows were set aside, more than the 5% allowed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("corpus", ["fairface", "utkface", "folder"])
+@pytest.mark.parametrize("corpus", ["celeba", "fairface", "utkface", "folder"])
 def test_every_layout_that_can_be_drawn_can_be_read(corpus, tmp_path, capsys):
     folder = tmp_path / "data"
     assert main(["miniature", corpus, str(folder), "--num-subjects", "6"]) == 0
@@ -73,7 +73,9 @@ def test_an_audit_of_the_folds_finds_nothing_and_one_of_a_random_split_finds_the
         (["manifest", "adience", "nowhere", "-o", "a.parquet"], "does not exist"),
         (["manifest", "fairface", "nowhere", "-o", "a.parquet"], "no pack here"),
         (["manifest", "folder", "nowhere", "-o", "a.parquet"], "does not exist"),
-        (["manifest", "fairface", "nowhere", "--labels-only", "-o", "a.parquet"], "are for adience, not for fairface"),
+        (["manifest", "fairface", "nowhere", "--labels-only", "-o", "a.parquet"], "is for adience and celeba, not for"),
+        (["manifest", "celeba", "nowhere", "--subset", "age", "-o", "a.parquet"], "is for adience, not for celeba"),
+        (["manifest", "celeba", "nowhere", "--labels-only", "-o", "a.parquet"], "list_attr_celeba.txt is neither in"),
         (["manifest", "adience", "nowhere", "--aligned", "-o", "a.parquet"], "is for a table of your own"),
         (["miniature", "adience", "m", "--num-subjects", "2"], "at least 5 subjects, got 2"),
         (["audit", "nothing.parquet"], "nothing.parquet does not exist"),

@@ -27,10 +27,14 @@ def is_complete(folder: Path, parameters: dict | None = None) -> bool:
     return marker.get("files") == _count_files(folder)
 
 
-def draw_photo(face: Face, path: Path, size_px: int) -> None:
-    """Draw ``face`` into the JPEG file ``path``."""
+def draw_photo(face: Face, path: Path, size_px: int, width_px: int | None = None) -> None:
+    """Draw ``face`` into the JPEG file ``path``: a square of ``size_px``, or the ``width_px`` in its middle."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_face(face.subject.person, face.photo, size_px).save(path, "JPEG", quality=_JPEG_QUALITY)
+    image = draw_face(face.subject.person, face.photo, size_px)
+    if width_px is not None:
+        left = (size_px - width_px) // 2
+        image = image.crop((left, 0, left + width_px, size_px))
+    image.save(path, "JPEG", quality=_JPEG_QUALITY)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]], delimiter: str = ",") -> None:
