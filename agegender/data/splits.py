@@ -123,6 +123,22 @@ def split_as_published(folds: np.ndarray, test_fold: int, seed: int, is_off_by_o
     return Split(train=pool[first_train:], validation=pool[:num_validation], test=test)
 
 
+def split_by_image(num_examples: int, seed: int, test_share: float = 0.1) -> Split:
+    """Split as the IMDB pipeline does: all images are shuffled once, the last tenth is set aside, whoever is on them.
+
+    The publication selects its weights on the very part that it reports. That part is ``test`` here, and ``validation``
+    is empty: to do as published, give ``test`` for both. Training has ``int((1 - test_share) * num_examples)`` images.
+    The original shuffles without a seed; here ``seed`` makes it repeatable.
+
+    Raises ``ValueError`` when a part would be empty.
+    """
+    num_train = int((1 - test_share) * num_examples)
+    if not 0 < num_train < num_examples:
+        raise ValueError(f"{num_examples} examples cannot be split with a test share of {test_share}: a part is empty")
+    shuffled = np.random.default_rng(seed).permutation(num_examples)
+    return Split(train=shuffled[:num_train], validation=shuffled[:0], test=shuffled[num_train:])
+
+
 def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) -> pd.DataFrame:
     """Count what two parts share: for each pair of parts and each key, how many values and how much of either part.
 

@@ -10,6 +10,7 @@ from agegender.data.splits import (
     folds_of,
     published_folds,
     split_as_published,
+    split_by_image,
     split_by_subject,
     subject_folds,
 )
@@ -357,3 +358,29 @@ def test_a_row_in_two_parts_is_refused_with_its_number():
 def test_a_key_that_is_no_column_cannot_be_audited():
     with pytest.raises(ValueError, match="cannot audit by 'photo': the examples have path, subject, user"):
         audit({"a": people(), "b": people()}, ["photo"])
+
+
+def test_a_split_by_image_has_the_sizes_of_the_published_one_and_tests_what_is_not_trained_on():
+    split = split_by_image(163_065, seed=0)
+    assert (len(split.train), len(split.validation), len(split.test)) == (146_758, 0, 16_307)
+    assert np.array_equal(np.sort(np.concatenate([split.train, split.test])), np.arange(163_065))
+
+
+def test_a_split_by_image_is_shuffled_and_repeatable():
+    first, again, other = (split_by_image(200, seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.test, again.test)
+    assert set(first.test) != set(other.test)
+    assert not np.array_equal(first.train, np.sort(first.train))
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_a_split_by_image_leaks_nearly_all_of_its_subjects(seed):
+    examples = people(seed)
+    found = audit(split_by_image(len(examples), seed).parts(examples)).set_index(["part_a", "part_b"])
+    assert found.loc[("train", "test"), "share_of_b"] > 0.8
+
+
+@pytest.mark.parametrize(("num", "share"), [(0, 0.1), (1, 0.1), (10, 0.0), (10, 1.0)])
+def test_a_split_by_image_without_a_part_is_refused(num, share):
+    with pytest.raises(ValueError, match=f"{num} examples cannot be split with a test share of {share}"):
+        split_by_image(num, 0, share)
