@@ -46,8 +46,8 @@ class LinearHead(nn.Module):
 class AgeGroupHead(LinearHead):
     """Age as one of the groups of a scheme, or as one of the years of a range: logits and the cross-entropy.
 
-    The age in years is the mean under the softmax: ``sum_k p_k * years_k``, as in Rothe, Timofte and Van Gool (2018),
-    "Deep expectation of real and apparent age", equation 1. ``softmax_before_loss`` repeats a fault of the IMDB
+    The age in years is the mean under the softmax, ``sum_k p_k * years_k``, as in Rothe, Timofte and Van Gool (2018),
+    "Deep expectation of real and apparent age" (DEX). ``softmax_before_loss`` repeats a fault of the IMDB
     pipeline; see ``class_loss``.
     """
 
@@ -106,10 +106,8 @@ class AgeRegressionHead(LinearHead):
         self.kind, self.huber_delta = loss, huber_delta
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Map (batch, in_features) to ages in years (batch, 1), in float32: bfloat16 would round 40 years to 0.25."""
-        features = self.hidden(embedding)
-        with torch.autocast(features.device.type, enabled=False):
-            return self.linear(features.to(self.linear.weight.dtype))
+        """Map (batch, in_features) to years (batch, 1), never in bfloat16: at 40 years it steps by 0.25."""
+        return in_full_precision(self.linear, self.hidden(embedding))
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of the ages ``logits`` (batch, 1) for ``target`` (batch,), both in years.
@@ -235,3 +233,9 @@ def class_loss(logits: Tensor, positions: Tensor, softmax_before_loss: bool = Fa
     scores = logits.float().softmax(1) if softmax_before_loss else logits.float()
     loss = functional.cross_entropy(scores, positions.nan_to_num().long())
     return loss + 0 * positions.mean()  # NaN when a label was refused on an accelerator, otherwise unchanged
+
+
+def in_full_precision(linear: nn.Linear, features: Tensor) -> Tensor:
+    """Return ``linear(features)`` in the precision of its weights, also where autocast would round it."""
+    with torch.autocast(features.device.type, enabled=False):
+        return linear(features.to(linear.weight.dtype))
