@@ -333,3 +333,51 @@ def test_contrast_reaches_the_pixels_of_its_own_face():
     for place in range(3):
         alone = standardise(batch["images"][place : place + 1], batch["contrast"][place : place + 1])
         assert_close(together[place : place + 1], alone)
+
+
+def test_years_are_floats_and_yes_or_no_becomes_one_or_zero():
+    examples = pd.DataFrame({"path": ["a", "b"], "age": [31.5, 2.0], "young": pd.array([True, False], "boolean")})
+    targets = targets_of(examples, ("age", "young"))
+    assert list(targets) == ["age", "young"]
+    assert (targets["age"].dtype, targets["young"].dtype) == (np.float32, np.int64)
+    assert targets["age"].tolist() == [31.5, 2.0]
+    assert targets["young"].tolist() == [1, 0]
+
+
+def test_an_unknown_age_in_years_is_refused_with_its_path():
+    examples = pd.DataFrame({"path": ["a", "b", "c"], "age": [31.5, np.nan, np.nan]})
+    with pytest.raises(ValueError, match="2 examples have no age, first 'b'"):
+        targets_of(examples, ["age"])
+
+
+def augmented(seed=0, batch_size=3, augmentation=Augmentation(crop_px=9), crop_px=None):  # noqa: B008
+    targets = {"gender": np.arange(7) % 2}
+    return EvaluationFaces(numbered_faces(), np.arange(7), targets, batch_size, crop_px, augmentation, seed)
+
+
+def test_an_augmented_evaluation_draws_for_each_example_and_the_same_whenever_it_is_asked():
+    whole, other_batches = augmented(), augmented(batch_size=7)
+    images = torch.cat([whole[step]["images"] for step in range(3)])
+    contrast = torch.cat([whole[step]["contrast"] for step in range(3)])
+    assert torch.equal(images, other_batches[0]["images"])
+    assert torch.equal(contrast, other_batches[0]["contrast"])
+    assert torch.equal(whole[1]["images"], whole[1]["images"])
+    assert torch.cat([whole[step]["gender"] for step in range(3)]).tolist() == [0, 1, 0, 1, 0, 1, 0]
+    assert images.shape == (7, 9, 9, 3)
+    assert len(contrast.unique()) == 7
+    assert not torch.equal(images, augmented(seed=1, batch_size=7)[0]["images"])
+
+
+def test_an_augmented_evaluation_shows_windows_of_its_own_example():
+    faces, batch = numbered_faces(), augmented(batch_size=7)[0]["images"].numpy()
+    for example in range(7):
+        places = range(faces.shape[1] - 9 + 1)
+        windows = [faces[example, y : y + 9, x : x + 9] for y in places for x in places]
+        assert any(np.array_equal(batch[example], seen) for window in windows for seen in (window, window[:, ::-1]))
+
+
+def test_an_augmentation_that_does_not_fit_or_a_second_crop_is_refused():
+    with pytest.raises(ValueError, match="does not fit"):
+        augmented(augmentation=Augmentation(crop_px=500))
+    with pytest.raises(ValueError, match="not both"):
+        augmented(crop_px=9)

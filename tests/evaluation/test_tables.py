@@ -95,6 +95,14 @@ def test_a_model_of_years_has_no_group_metrics(predictions):
     assert {metric.needs for metric in applicable(without)} == {"true_gender", "true_age"}
 
 
+@pytest.mark.parametrize(("empty", "lacking"), [("age", "true_age"), ("p_female", "true_gender")])
+def test_a_task_without_a_head_has_no_metrics_though_its_labels_are_there(predictions, empty, lacking):
+    single = predictions.assign(**{empty: predictions[empty].where(False)})
+    needed = {metric.needs for metric in applicable(single)}
+    assert needed == {"true_group", "true_age", "true_gender"} - {lacking}
+    assert set(differences(predictions, single, replicates=10)["metric"]) == {m.name for m in applicable(single)}
+
+
 def test_mean_and_sd_over_folds_are_those_of_the_values_of_the_folds(runs):
     table = summary(runs, [EXACT, MAE], replicates=10)
     row = table.query("variant == 'as_intended' and metric == 'exact'").iloc[0]

@@ -193,3 +193,24 @@ def test_without_git_the_commit_is_unknown(monkeypatch, error):
 
     monkeypatch.setattr(subprocess, "run", fails)
     assert commit() == "unknown"
+
+
+@pytest.mark.parametrize("task", ["age", "gender"])
+def test_a_run_of_one_task_leaves_the_answers_of_the_other_empty(tmp_path, task):
+    said = decoded()
+    kept = {"p_female"} if task == "gender" else {"age", "p_group"}
+    table = predictions_table(manifest().examples, ROWS, 2, {name: said[name] for name in kept})
+    folder = tmp_path / "open" / "levihassner" / f"{task}-as_intended-fold2-seed7"
+    finish(folder, table, parameters=PARAMETERS | {"model": task})
+    run = read_run(folder)
+    assert run.record["scheme"] == ("adience-8" if task == "age" else None)
+    assert run.predictions["p_female"].isna().all() == (task == "age")
+    assert run.predictions["age"].isna().all() == (task == "gender")
+    assert ("p_group_0" in run.predictions) == (task == "age")
+    assert run.predictions["true_group"].notna().any()
+
+
+@pytest.mark.parametrize("selected_on_test", [False, True])
+def test_the_record_confesses_a_selection_on_the_test_examples(folder, selected_on_test):
+    finish(folder, selected_on_test=selected_on_test)
+    assert read_run(folder).record["selected_on_test"] is selected_on_test
