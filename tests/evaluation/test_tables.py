@@ -97,7 +97,7 @@ def test_a_model_of_years_has_no_group_metrics(predictions):
 
 @pytest.mark.parametrize(("empty", "lacking"), [("age", "true_age"), ("p_female", "true_gender")])
 def test_a_task_without_a_head_has_no_metrics_though_its_labels_are_there(predictions, empty, lacking):
-    single = predictions.assign(**{empty: predictions[empty].where(False)})
+    single = predictions.assign(**{empty: np.nan}).astype({empty: predictions[empty].dtype})
     needed = {metric.needs for metric in applicable(single)}
     assert needed == {"true_group", "true_age", "true_gender"} - {lacking}
     assert set(differences(predictions, single, replicates=10)["metric"]) == {m.name for m in applicable(single)}

@@ -149,7 +149,7 @@ def test_what_is_compared_depends_on_best_by(best_by, expected):
 def test_ages_in_years_have_no_accuracy_to_select_by(tmp_path):
     model = MultiTaskModel(small_model().encoder, {"age": AgeRegressionHead(8), "gender": GenderHead(8)})
     scores = {name: value for name, value in SCORES.items() if name != "validation_accuracy_age"}
-    with pytest.raises(ValueError, match="'age' has no accuracy.*best_by='loss'"):
+    with pytest.raises(ValueError, match=r"'age' has no accuracy.*best_by='loss'"):
         goodness(scores, model, config())
     assert goodness(scores, model, config(best_by="loss")) == pytest.approx({"minus the loss": -2.5})
 
@@ -182,5 +182,5 @@ def test_the_weights_of_the_losses_enter_what_is_minimised():
     heads = {"age": AgeRegressionHead(3, "l1"), "gender": GenderHead(3)}
     model = MultiTaskModel(nn.Identity(), heads, {"age": 0.1})
     assert_close(model.total({"age": torch.tensor(5.0), "gender": torch.tensor(0.4)}), torch.tensor(0.9))
-    with pytest.raises(ValueError, match="without a head: .*'years'"):
+    with pytest.raises(ValueError, match=r"without a head: .*'years'"):
         MultiTaskModel(nn.Identity(), {"gender": GenderHead(3)}, {"years": 0.1})
