@@ -9,7 +9,7 @@ BEGIN, END = "<!-- counts: begin, written by a command -->", "<!-- counts: end -
 
 
 def counts_table(manifest: Manifest) -> str:
-    """Return what ``Manifest.describe`` counts as a Markdown table of two columns."""
+    """Return what ``Manifest.describe`` counts, and ``young`` where it is known, as a Markdown table of two columns."""
     facts = manifest.describe()
     both = manifest.examples["age_group"].notna() & manifest.examples["gender"].notna()
     counts = {
@@ -22,6 +22,7 @@ def counts_table(manifest: Manifest) -> str:
         "with an age group and a gender": int(both.sum()),
         **{f"age group {label}": count for label, count in facts["age_groups"].items()},
         **{f"gender {gender}": count for gender, count in facts["genders"].items()},
+        **({"noted as young": int(manifest.examples["young"].sum())} if "young" in manifest.examples else {}),
         **{f"published split {name}": count for name, count in facts["published_splits"].items()},
         "set aside": len(manifest.quarantine),
         **{f"set aside: {reason}": count for reason, count in facts["quarantined"].items()},

@@ -8,14 +8,16 @@ import mlcroissant
 import pytest
 
 from agegender.cli import main
-from agegender.corpora import adience, openpacks
+from agegender.corpora import adience, celeba, openpacks
 from agegender.corpora.cards import BEGIN, END, counts_in, counts_table, write_counts
 from agegender.miniatures import layouts
+from agegender.miniatures.celeba import write_celeba
 
 from .published_adience import write_published_folds
+from .published_celeba import write_published_lists
 
 CARDS = Path(__file__).parents[2] / "data_cards"
-NAMES = ["adience", "fairface", "utkface", "miniatures"]
+NAMES = ["adience", "celeba", "fairface", "utkface", "miniatures"]
 HEADINGS = [
     "Why it was made, and from what",
     "Who is in it",
@@ -42,6 +44,11 @@ def test_the_counts_of_the_miniature_card_are_those_of_the_default_miniature(def
 def test_the_counts_of_the_adience_card_are_those_of_fold_files_with_the_published_labels(tmp_path):
     folds = write_published_folds(tmp_path)
     assert counts_in(CARDS / "adience.md") == counts_table(adience.read(folds, labels_only=True, subset="all"))
+
+
+def test_the_counts_of_the_celeba_card_are_those_of_lists_with_the_published_labels(tmp_path):
+    manifest = celeba.read(write_published_lists(tmp_path), labels_only=True)
+    assert counts_in(CARDS / "celeba.md") == counts_table(manifest)
 
 
 @pytest.mark.parametrize("corpus", ["fairface", "utkface"])
@@ -74,21 +81,24 @@ def test_a_croissant_file_is_valid_without_a_warning(name, caplog):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, adience_miniature, packs):
+def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, adience_miniature, packs, tmp_path):
     read = {
         "adience": lambda: adience.read(adience_miniature),
+        "celeba": lambda: celeba.read(write_celeba(tmp_path / "celeba", num_subjects=3, size_px=16)),
         "miniatures": lambda: adience.read(adience_miniature),
         "fairface": lambda: openpacks.read_fairface(packs),
         "utkface": lambda: openpacks.read_utkface(packs),
     }[name]
     fields = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))["recordSet"][0]["field"]
-    assert [field["name"] for field in fields] == list(read().examples.columns)
-    kinds = {"sc:Text": "str", "sc:Float": "float64", "sc:Integer": "Int64"}
-    assert {field["name"]: kinds[field["dataType"]] for field in fields} == read().examples.dtypes.astype(str).to_dict()
+    examples = read().examples
+    assert [field["name"] for field in fields] == list(examples.columns)
+    kinds = {"sc:Text": "str", "sc:Float": "float64", "sc:Integer": "Int64", "sc:Boolean": "boolean"}
+    assert {field["name"]: kinds[field["dataType"]] for field in fields} == examples.dtypes.astype(str).to_dict()
 
 
-def test_the_licence_of_utkface_is_said_to_be_non_commercial_in_title_and_licence_line():
-    text = (CARDS / "utkface.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["celeba", "utkface"])
+def test_a_licence_for_research_only_is_said_in_title_and_licence_line(name):
+    text = (CARDS / f"{name}.md").read_text(encoding="utf-8")
     assert "non-commercial research only" in text.splitlines()[0]
     assert "| Licence | **non-commercial research only**" in text
 
