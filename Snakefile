@@ -36,7 +36,7 @@ def earlier(stage, wildcards):
 
 def parameters(stage, wildcards):
     """What is injected into the notebook of a run."""
-    return json.dumps(stage.parameters_of(wildcards.run, {"data": DATA, "records": f"runs/{PRESET.name}/{stage.paper}"}))
+    return json.dumps(stage.parameters_of(wildcards.run, {"data": DATA, "records": f"runs/{PRESET.name}/{stage.source}"}))
 
 
 def of_page(attribute, wildcards):
@@ -46,14 +46,14 @@ def of_page(attribute, wildcards):
 
 def record_files(page):
     """The committed records behind a page."""
-    runs = recorded_runs(page.stage.preset, page.stage.paper)
-    folder = RESULTS / page.stage.preset / page.stage.paper
+    folder = RESULTS / page.stage.preset / page.stage.source
+    runs = recorded_runs(page.stage.preset, page.stage.source)
     return [str(folder / run / file) for run in runs for file in ("record.json", "predictions.parquet")]
 
 
 def record_parameters(page):
     """As `parameters`, with the committed records in the place of the reader's own runs."""
-    places = {"data": f"cache/data/{page.stage.preset}", "records": str(RESULTS / page.stage.preset / page.stage.paper)}
+    places = {"data": f"cache/data/{page.stage.preset}", "records": str(RESULTS / page.stage.preset / page.stage.source)}
     return json.dumps(page.stage.parameters_of(page.run, places))
 
 

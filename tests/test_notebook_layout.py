@@ -94,6 +94,8 @@ def test_a_preset_injects_only_what_its_notebooks_declare(preset):
 def test_the_presets_differ_in_their_values_and_not_in_their_stages():
     named = [preset for preset in PRESETS if preset.name in {"miniature", "open", "paper", "smallest"}]
     stages = [{(stage.paper, stage.name) for stage in preset.stages} for preset in named]
+    for found in stages:
+        found.discard(("levihassner", "2_pretrain"))  # CelebA is in none of the open packs
     assert all(first == second for first, second in pairwise(stages))
 
 

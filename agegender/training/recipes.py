@@ -128,8 +128,8 @@ class ImdbRecipe:
 
     ``softmax_before_loss`` takes the cross-entropy of values that are probabilities already. ``channel_order`` is that
     of the pixels to which the statistics of red, green and blue are applied. ``age_of`` and ``min_face_score`` are
-    explained in ``agegender.corpora.imdb_wiki``, ``cap`` in what keeps at most 5,000 faces of an age. ``split`` parts
-    photographs or people; ``validation`` is the test part itself, or people of their own. ``crop_at_224`` tells whether
+    explained in ``agegender.corpora.imdb_wiki``, ``cap`` in ``agegender.data.capping``. ``split`` parts photographs or
+    people; ``validation`` is the test part itself, or people of their own. ``crop_at_224`` tells whether
     faces of 224 px are cropped as tightly as those of 112. ``starts_at_median`` lets a regression of years start from
     the median age of the training part, not from 0.
     """
@@ -138,7 +138,7 @@ class ImdbRecipe:
     channel_order: Literal["bgr", "rgb"]
     age_of: Literal["years_apart", "mid_year"]
     min_face_score: float | None
-    cap: Literal["first_come", "by_subject"]
+    cap: Literal["first_come", "spread"]
     split: Literal["photographs", "subjects"]
     validation: Literal["test_part", "subjects"]
     crop_at_224: Literal["loose", "tight"]
@@ -167,7 +167,7 @@ IMDB_RECIPES = {
         channel_order="rgb",
         age_of="mid_year",
         min_face_score=1.0,
-        cap="by_subject",
+        cap="spread",
         split="subjects",
         validation="subjects",
         crop_at_224="tight",

@@ -75,8 +75,9 @@ def pages_of_records(folder: Path = PRESETS, results: Path = RESULTS) -> list[Pa
     pages = []
     for preset in (read_preset(folder / f"{name}.yaml") for name in preset_names(folder)):
         for stage in (stage for stage in preset.stages if stage.from_records):
-            recorded = len(recorded_runs(preset.name, stage.paper, results))
-            planned = sum(len(each.runs) for each in preset.stages if each.paper == stage.paper and each.matrix)
+            recorded = len(recorded_runs(preset.name, stage.source, results))
+            writers = [s for s in preset.stages if s.paper == stage.source and "record.json" in s.writes]
+            planned = sum(len(writer.runs) for writer in writers)
             banner = FROM_RECORDS.format(preset=preset.name, recorded=recorded, planned=planned)
             if recorded:
                 pages.append(Page(stage, stage.name, f"real runs, preset {preset.name}", banner, recorded=True))

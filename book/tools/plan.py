@@ -46,6 +46,8 @@ class Stage:
     writes: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     from_records: bool = False
+    reads: str = ""
+    """The paper whose runs ``{records}`` names, if it is another one."""
     without: tuple[Values, ...] = ()
     """Combinations of the matrix that are not run: those that agree with all values of one entry."""
 
@@ -53,6 +55,11 @@ class Stage:
     def notebook(self) -> str:
         """Path of the notebook, relative to the root of the project."""
         return f"notebooks/{self.paper}/{self.name}.ipynb"
+
+    @property
+    def source(self) -> str:
+        """The paper whose runs are read."""
+        return self.reads or self.paper
 
     @property
     def runs(self) -> dict[str, Values]:
@@ -73,7 +80,7 @@ class Stage:
         """Return what is injected into the notebook: the matrix values and the parameters with ``{names}`` filled in.
 
         ``places`` has the paths that a preset may name: ``data``, the folder of corpora, and ``records``, the folder
-        of all runs of the paper. Beside them it may name ``{preset}``, ``{paper}``, ``{run}`` and the matrix values.
+        of all runs of the paper (of the paper ``reads``, if the stage has one). Beside them it may name ``{preset}``, ``{paper}``, ``{run}`` and the matrix values.
         """
         values = self.runs[run]
         known = {**values, **places, "preset": self.preset, "paper": self.paper, "run": run}
@@ -129,7 +136,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
     """Build one stage from its part of a preset."""
     name, given = stage[0], stage[1] or {}
     where = f"{where}: {paper[0]}: {name}"
-    keys = ("run", "matrix", "parameters", "after", "writes", "shown", "from_records", "threads", "without")
+    keys = ("run", "matrix", "parameters", "after", "writes", "shown", "from_records", "threads", "without", "reads")
     check_keys(where, given, keys)
     if given.get("matrix") and "run" not in given:
         raise PresetError(f"{where}: a matrix needs 'run', the pattern of the run names, e.g. 'fold{{fold}}'")
@@ -145,6 +152,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
         matrix=given.get("matrix") or {},
         parameters=given.get("parameters") or {},
         from_records=bool(given.get("from_records")),
+        reads=given.get("reads") or "",
         **lists,
     )
     check_runs(where, made)

@@ -62,6 +62,15 @@ def test_committed_records_call_for_pages_that_say_how_many_runs_they_hold(prese
     assert "1 of 2 runs of preset `open`" in page.banner
 
 
+def test_a_page_that_reads_another_paper_is_computed_from_the_records_of_that_paper(presets, results):
+    text = (presets / "open.yaml").read_text()
+    more = "  compare:\n    stages: {heads: {after: [lmtcnn/3_train], reads: lmtcnn, from_records: true}}\n"
+    (presets / "open.yaml").write_text(text + more)
+    own, other = pages_of_records(presets, results)
+    assert (own.stage.paper, other.stage.paper) == ("lmtcnn", "compare")
+    assert "1 of 2 runs" in other.banner
+
+
 def test_without_records_or_with_half_a_record_there_is_no_such_page(presets, results):
     assert pages_of_records(presets, results / "nowhere") == []
     (results / "open/lmtcnn/fold0/predictions.parquet").unlink()

@@ -27,6 +27,7 @@ papers:
     stages:
       1_audit:
         after: [timit/4_cross_validate]
+        reads: timit
 """
 
 
@@ -83,6 +84,12 @@ def test_a_stage_without_matrix_needs_all_runs_and_may_name_another_paper(preset
     assert len(preset.needed_by(preset.stage("timit", "4_cross_validate"), "4_cross_validate")) == 12
     [(stage, run)] = preset.needed_by(preset.stage("compare", "1_audit"), "1_audit")
     assert (stage.paper, run) == ("timit", "4_cross_validate")
+
+
+def test_a_stage_reads_the_runs_of_its_own_paper_unless_it_names_another(preset):
+    preset = preset()
+    assert preset.stage("compare", "1_audit").source == "timit"
+    assert preset.stage("timit", "3_train").source == "timit"
 
 
 def test_threads_come_from_the_stage_and_otherwise_from_the_preset(preset):
