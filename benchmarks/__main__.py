@@ -9,7 +9,10 @@ from pathlib import Path
 import torch
 
 from agegender.files import write_text
-from benchmarks import bench_lmtcnn
+from benchmarks import bench_levi_hassner, bench_lmtcnn
+
+BENCHES = (bench_lmtcnn, bench_levi_hassner)
+"""Each has ``measure(folder, num_subjects, rounds)``, which prints and returns its comparisons."""
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--num-subjects", type=int, default=60, help="drawn people, about six faces each")
@@ -25,7 +28,8 @@ machine = {
 }
 print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
 with tempfile.TemporaryDirectory() as folder:
-    results = bench_lmtcnn.measure(Path(folder), arguments.num_subjects, arguments.rounds)
+    measured = [bench.measure(Path(folder), arguments.num_subjects, arguments.rounds) for bench in BENCHES]
+results = [result for results_of_bench in measured for result in results_of_bench]
 entries = [result.as_dict() | {"machine": machine} for result in results]
 write_text(arguments.output, json.dumps(entries, indent=1) + "\n")
 print(f"{sum(result.holds for result in results)} of {len(results)} ratios hold; written to {arguments.output}")

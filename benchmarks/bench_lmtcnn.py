@@ -12,27 +12,20 @@ from agegender.data.caches import ImageCache, cache_images
 from agegender.data.images import standardise
 from agegender.data.loading import Augmentation, Batch, TrainingFaces, targets_of, training_loader
 from agegender.data.manifest import Manifest
-from agegender.labels import ADIENCE_8
 from agegender.miniatures.layouts import write_adience
-from agegender.models.heads import AgeGroupHead, GenderHead
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
-from agegender.models.multitask import MultiTaskModel
 from agegender.training.memory import keep_freed_memory
 from benchmarks.harness import Comparison, compare
 from benchmarks.plain import PlainFaces, plain_lmtcnn, plain_step
-
-BATCH = 32
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+from benchmarks.steps import BATCH, DEVICE, TrainedModel, wait
 
 
-class Ours:
+class Ours(TrainedModel):
     """The library's model, step and batches over one cache of faces."""
 
     def __init__(self, cache: ImageCache) -> None:
         encoder = LMTCNN()
-        heads = {"age": AgeGroupHead(encoder.out_features, ADIENCE_8), "gender": GenderHead(encoder.out_features)}
-        self.net = MultiTaskModel(encoder, heads).to(DEVICE, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(self.net.parameters(), 0.01, 0.9)
+        super().__init__(encoder, encoder.out_features)
         targets = targets_of(cache.manifest.examples)
         self.faces = TrainingFaces(cache.images, cache.rows, targets, BATCH, 0, Augmentation(INPUT_PX))
         self.num_steps = len(cache.rows) // BATCH
@@ -42,16 +35,6 @@ class Ours:
         for batch in training_loader(self.faces, 0, self.num_steps):
             here = {name: value.to(DEVICE, non_blocking=True) for name, value in batch.items()}
             yield here | {"inputs": standardise(here["images"], here["contrast"])}
-
-    def step(self, batch: Batch) -> None:
-        """One training step under bf16 autocast."""
-        with torch.autocast(DEVICE, torch.bfloat16):
-            losses = self.net.losses(self.net(batch["inputs"]), batch)
-        self.optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 4.0)
-        self.optimizer.step()
-        _wait()
 
     def epoch(self) -> None:
         """Batches from the cache and a step on each."""
@@ -78,7 +61,7 @@ class Plain:
     def step(self, batch: list[torch.Tensor]) -> None:
         """One training step in fp32."""
         plain_step(self.net, self.optimizer, *batch)
-        _wait()
+        wait()
 
     def epoch(self) -> None:
         """Batches from the files and a step on each."""
@@ -86,15 +69,10 @@ class Plain:
             self.step(batch)
 
 
-def _wait() -> None:
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-
-
 def exhaust(batches: Iterator) -> None:
     """Draw all batches and do nothing with them."""
     for _ in batches:
-        _wait()
+        wait()
 
 
 def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:

@@ -39,6 +39,31 @@ def plain_lmtcnn(num_groups: int = 8) -> nn.Module:
     )
 
 
+def plain_levi_hassner(num_groups: int = 8) -> nn.Module:
+    """The net of Levi and Hassner out of the layers that torch has ready; two linear heads side by side."""
+    return nn.Sequential(
+        nn.Conv2d(3, 96, 7, 4),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0),
+        nn.Conv2d(96, 256, 5, 1, 2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0),
+        nn.Conv2d(256, 384, 3, 1, 1),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.Flatten(),
+        nn.Linear(18_816, 512),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(512, 512),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(512, num_groups + 2),
+    )
+
+
 class PlainFaces(Dataset[tuple[Tensor, int, int]]):
     """Decode, resize, crop, flip, change the contrast and standardise one face at a time, in every epoch anew."""
 
