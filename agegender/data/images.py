@@ -1,6 +1,8 @@
 """Faces as numbers: decoding a file, resizing as TensorFlow 1 does, standardising by the picture or by ImageNet."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -27,13 +29,33 @@ def decode_image(path: Path, size_px: int) -> np.ndarray:
     eight are taken; transparency is ignored. Raises ``UnreadableImageError`` for a file that is missing, half-written,
     no picture, of more than ``MAX_PIXELS``, or of 32-bit pixels, whose range no one states.
     """
+    with _decoded(path, size_px) as image:
+        return np.asarray(image.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def decode_whole(path: Path, longest_px: int) -> np.ndarray:
+    """Decode a picture in its own proportions: uint8 RGB of shape (height, width, 3), neither above ``longest_px``.
+
+    A larger picture is reduced to ``longest_px``, a smaller one stays as it is. Turned, converted and refused as by
+    ``decode_image``.
+    """
+    with _decoded(path, longest_px) as image:
+        scale = longest_px / max(image.size)
+        if scale >= 1:
+            return np.asarray(image)
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+@contextmanager
+def _decoded(path: Path, wanted_px: int) -> Iterator[Image.Image]:
+    """Give the upright RGB picture; a JPEG that is much larger than ``wanted_px`` each way in a smaller size."""
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImageError(f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-            image.draft("RGB", (size_px, size_px))
-            upright = _as_rgb(ImageOps.exif_transpose(image), path)
-            return np.asarray(upright.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
+            image.draft("RGB", (wanted_px, wanted_px))
+            yield _as_rgb(ImageOps.exif_transpose(image), path)
     except UnreadableImageError:
         raise
     except Exception as error:  # the decoders of damaged files raise whatever they come upon

@@ -1,0 +1,226 @@
+"""Finding faces and five landmarks in pictures: a cascade of three nets, over many pictures at a time.
+
+Source: Zhang, Zhang, Li and Qiao (2016), Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
+Networks, IEEE Signal Processing Letters 23(10). The nets and their weights come with facenet-pytorch (MIT), and the
+cascade here finds what its own does. It is faster because the second and the third net see the candidates of all
+pictures at once, in the channels-last layout, and because a table of sums cuts them out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from agegender.data.areas import cut_out, shrunk, summed_areas
+
+INSTALL = "pip install --no-deps facenet-pytorch==2.6.0"
+"""How the nets are installed: without dependencies, as their metadata forbids every NumPy and torch of this library."""
+
+_CELL_PX, _STRIDE_PX = 12, 2  # what the first net sees of a picture at once, and the step to its next look
+_AT_ONCE = 512  # candidates in one batch
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces in one picture, the surest first, in pixels of that picture.
+
+    ``boxes`` (faces, 4): left, top, right, bottom. ``scores`` (faces,): 0 to 1. ``landmarks`` (faces, 5, 2): x and y of
+    left eye, right eye, tip of the nose, left and right corner of the mouth, left and right as the viewer sees them.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    landmarks: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+class FaceDetector:
+    """The three nets, in eval mode, and the settings of the cascade.
+
+    The defaults are those of the published port: faces of at least 20 pixels, thresholds 0.6, 0.7 and 0.8, an overlap
+    of 0.7 at most. ``factor`` is the step from one size of the picture to the next smaller one. Raises ``ImportError``
+    with the command to run when facenet-pytorch is not installed, ``ValueError`` for settings that make no sense.
+    """
+
+    def __init__(
+        self,
+        min_face_px: float = 20,
+        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.8),
+        max_overlap: float = 0.7,
+        factor: float = 0.709,
+        device: str = "cpu",
+    ) -> None:
+        if min_face_px < _CELL_PX or not 0 < factor < 1:
+            raise ValueError(
+                f"min_face_px is at least {_CELL_PX} and factor between 0 and 1, got {min_face_px} and {factor}"
+            )
+        self.min_face_px, self.thresholds, self.max_overlap, self.factor = min_face_px, thresholds, max_overlap, factor
+        self.device = device
+        self._propose, self._refine, self._locate = (net.eval().to(device) for net in _published_nets())
+
+    @property
+    def name(self) -> str:
+        """What a result depends on: the nets with their version, and the settings."""
+        settings = f"{self.min_face_px:g} {self.thresholds} {self.max_overlap:g} {self.factor:g}"
+        return f"mtcnn of facenet-pytorch {version('facenet-pytorch')}, {settings}"
+
+    @torch.inference_mode()
+    def find(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        """Return the faces in each picture; ``images`` are uint8 RGB (height, width, 3), each of its own size."""
+        sums = [summed_areas(image) for image in images]
+        proposed = self._apart(self._proposals(sums)).shifted(extra_px=0).squared()
+        refined = self._apart(self._faces_on(sums, proposed)).shifted(extra_px=1).squared()
+        return self._located(sums, refined)
+
+    def _proposals(self, sums: list[np.ndarray]) -> "_Candidates":
+        """Slide the first net over each size of each picture; pictures of one shape go together."""
+        found, group = [_Candidates.none()], [torch.zeros(0)]
+        shapes = [table.shape for table in sums]
+        for shape in sorted(set(shapes)):
+            alike = [picture for picture, other in enumerate(shapes) if other == shape]
+            height, width = shape[0] - 1, shape[1] - 1
+            for scale in self._scales(min(height, width)):
+                size = int(height * scale + 1), int(width * scale + 1)
+                pixels = np.stack([shrunk(sums[picture], *size) for picture in alike])
+                for picture, shifts, chances in zip(alike, *self._ask(self._propose, pixels), strict=True):
+                    found.append(_windows(shifts, chances[1], scale, self.thresholds[0], picture))
+                    group.append(torch.full((len(found[-1]),), float(len(found))))
+        together = _Candidates.joined(found)
+        return together.apart(torch.cat(group), 0.5)  # within each size of each picture
+
+    def _faces_on(self, sums: list[np.ndarray], proposed: "_Candidates") -> "_Candidates":
+        """Keep what the second net takes for faces."""
+        candidates, pixels = _cut_out(sums, proposed, 24)
+        if not len(candidates):
+            return candidates
+        shifts, chances = self._ask(self._refine, pixels)
+        judged = _Candidates(candidates.boxes, chances[:, 1], shifts, candidates.picture)
+        return judged[judged.scores > self.thresholds[1]]
+
+    def _located(self, sums: list[np.ndarray], refined: "_Candidates") -> list[Faces]:
+        """Keep what the third net takes for faces, with the landmarks that it sees."""
+        candidates, pixels = _cut_out(sums, refined, 48)
+        if not len(candidates):
+            return [Faces(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2))) for _ in sums]
+        shifts, points, chances = self._ask(self._locate, pixels)
+        boxes = candidates.boxes
+        size = boxes[:, 2:] - boxes[:, :2] + 1
+        landmarks = boxes[:, None, :2] - 1 + size[:, None] * points.view(-1, 2, 5).transpose(1, 2)  # 5 x, then 5 y
+        faces = _Candidates(boxes, chances[:, 1], shifts, candidates.picture).shifted(extra_px=1)
+        found = []
+        for picture in range(len(sums)):
+            here = ((candidates.picture == picture) & (faces.scores > self.thresholds[2])).nonzero()[:, 0]
+            kept = here[_surest_apart(faces.boxes[here], faces.scores[here], self.max_overlap)]
+            found.append(Faces(*(part[kept].double().numpy() for part in (faces.boxes, faces.scores, landmarks))))
+        return found
+
+    def _apart(self, candidates: "_Candidates") -> "_Candidates":
+        return candidates.apart(candidates.picture, self.max_overlap)
+
+    def _scales(self, shorter_px: int) -> list[float]:
+        scales = [_CELL_PX / self.min_face_px]
+        while shorter_px * scales[-1] >= _CELL_PX:
+            scales.append(scales[-1] * self.factor)
+        return scales[:-1]
+
+    def _as_input(self, pixels: np.ndarray) -> Tensor:
+        """Return pixels (n, height, width, 3) from 0 to 255 as (n, 3, height, width) from -1 to 1, channels last."""
+        return torch.from_numpy((pixels - 127.5) * np.float32(1 / 128)).permute(0, 3, 1, 2).to(self.device)
+
+    def _ask(self, net: nn.Module, pixels: np.ndarray) -> list[Tensor]:
+        answers = [net(self._as_input(pixels[first : first + _AT_ONCE])) for first in range(0, len(pixels), _AT_ONCE)]
+        return [torch.cat(each).cpu() for each in zip(*answers, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Boxes (n, 4), their scores (n,), the shifts of their sides in box sizes (n, 4), and whose they are (n,)."""
+
+    boxes: Tensor
+    scores: Tensor
+    shifts: Tensor
+    picture: Tensor
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, kept: Tensor) -> "_Candidates":
+        return _Candidates(self.boxes[kept], self.scores[kept], self.shifts[kept], self.picture[kept])
+
+    @classmethod
+    def none(cls) -> "_Candidates":
+        return cls(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+
+    @classmethod
+    def joined(cls, parts: "Sequence[_Candidates]") -> "_Candidates":
+        fields = ([part.boxes for part in parts], [part.scores for part in parts], [part.shifts for part in parts])
+        return cls(*map(torch.cat, fields), torch.cat([part.picture for part in parts]))
+
+    def apart(self, group: Tensor, max_overlap: float) -> "_Candidates":
+        """Of candidates of one group that overlap, keep the surest; surest first."""
+        return self[batched_nms(self.boxes.double(), self.scores.double(), group, max_overlap)]  # float32 is too coarse
+
+    def shifted(self, extra_px: int) -> "_Candidates":
+        """Move each side by its shift; a box of pixels 3 to 5 is 2 + ``extra_px`` wide."""
+        size = self.boxes[:, 2:] - self.boxes[:, :2] + extra_px
+        return _Candidates(self.boxes + self.shifts * size.repeat(1, 2), self.scores, self.shifts, self.picture)
+
+    def squared(self) -> "_Candidates":
+        """Make each box a square around its centre, as large as its longer side."""
+        size = self.boxes[:, 2:] - self.boxes[:, :2]
+        side = size.amax(1, keepdim=True)
+        corner = self.boxes[:, :2] + size * 0.5 - side * 0.5
+        return _Candidates(torch.cat([corner, corner + side], 1), self.scores, self.shifts, self.picture)
+
+
+def _published_nets() -> tuple[nn.Module, nn.Module, nn.Module]:
+    try:
+        from facenet_pytorch.models.mtcnn import ONet, PNet, RNet  # here, as only those who look for faces need it
+    except ImportError as error:
+        raise ImportError(f"finding faces needs facenet-pytorch ({error}); install it with: {INSTALL}") from error
+    return PNet(), RNet(), ONet()
+
+
+def _windows(shifts: Tensor, chances: Tensor, scale: float, threshold: float, picture: int) -> _Candidates:
+    """Return the windows of the whole picture in which the first net sees a face.
+
+    ``shifts`` (4, rows, columns), ``chances`` (rows, columns); ``scale`` is shrunken / whole.
+    """
+    place = (chances >= threshold).nonzero()
+    rows, columns = place.T
+    corner = place.flip(1).float() * _STRIDE_PX
+    boxes = torch.cat([((corner + 1) / scale).floor(), ((corner + _CELL_PX) / scale).floor()], 1)
+    return _Candidates(boxes, chances[rows, columns], shifts[:, rows, columns].T, torch.full((len(place),), picture))
+
+
+def _cut_out(sums: list[np.ndarray], candidates: _Candidates, size_px: int) -> tuple[_Candidates, np.ndarray]:
+    """Return the candidates that lie in their picture at least in part, and these parts as ``size_px`` pixels."""
+    size = torch.tensor([[table.shape[1] - 1, table.shape[0] - 1] for table in sums])[candidates.picture]
+    corner = candidates.boxes[:, :2].long().clamp(min=1) - 1
+    end = torch.minimum(candidates.boxes[:, 2:].long(), size)
+    candidates, boxes = (part[(end > corner).all(1)] for part in (candidates, torch.cat([corner, end], 1)))
+    pixels = np.empty((len(candidates), size_px, size_px, 3), np.float32)
+    for picture in candidates.picture.unique().tolist():
+        here = (candidates.picture == picture).numpy()
+        pixels[here] = cut_out(sums[picture], boxes.numpy()[here], size_px)
+    return candidates, pixels
+
+
+def _surest_apart(boxes: Tensor, scores: Tensor, max_overlap: float) -> Tensor:
+    """Return the numbers of the boxes that overlap no surer one, surest first; overlap is over the smaller area."""
+    order = scores.argsort(descending=True)
+    area = (boxes[:, 2:] - boxes[:, :2] + 1).prod(1)
+    kept: list[int] = []
+    while len(order):
+        first, order = int(order[0]), order[1:]
+        kept.append(first)
+        shared = torch.minimum(boxes[first, 2:], boxes[order, 2:]) - torch.maximum(boxes[first, :2], boxes[order, :2])
+        overlap = (shared + 1).clamp(min=0).prod(1) / torch.minimum(area[first], area[order])
+        order = order[overlap <= max_overlap]
+    return torch.tensor(kept, dtype=torch.int64)
