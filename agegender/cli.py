@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agegender.corpora import adience, cards, celeba, folder, openpacks
+from agegender.corpora import adience, cards, celeba, folder, imdb_wiki, openpacks
 from agegender.data.manifest import Manifest
 from agegender.files import write_text
 from agegender.labels import SCHEMES, scheme_named
 from agegender.miniatures import layouts
 from agegender.miniatures.celeba import write_celeba
+from agegender.miniatures.imdb_wiki import write_imdb, write_wiki
 
 _WRITERS = {
     "adience": layouts.write_adience,
@@ -18,6 +19,8 @@ _WRITERS = {
     "fairface": layouts.write_fairface,
     "utkface": layouts.write_utkface,
     "folder": layouts.write_folder,
+    "imdb": write_imdb,
+    "wiki": write_wiki,
 }
 
 
@@ -43,13 +46,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("corpus", choices=("adience", "celeba", "fairface", "utkface", "folder"))
+    parser.add_argument("corpus", choices=sorted(_WRITERS))
     parser.add_argument("root", type=Path, help="folder of the corpus or of the packs; for 'folder' also a CSV file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="parquet file to write")
-    parser.add_argument("--labels-only", action="store_true", help="adience, celeba: do not look for pictures")
+    parser.add_argument("--labels-only", action="store_true", help="do not look for pictures (not for packs)")
     parser.add_argument("--subset", choices=adience.SUBSETS, default="all", help="adience: rows with which labels")
     parser.add_argument("--scheme", choices=sorted(SCHEMES), help="folder: the scheme of the column age_group")
     parser.add_argument("--aligned", action="store_true", help="folder: one upright face fills every picture")
+    parser.add_argument("--age-of", choices=imdb_wiki.AGES, help="imdb, wiki: the age on which day (years_apart)")
+    parser.add_argument("--min-face-score", type=float, help="imdb, wiki: only faces with a score above this")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="packs: folder to unpack archives to")
     parser.add_argument("--card", type=Path, help="data card (Markdown) whose table of counts to renew")
     parser.add_argument("--max-quarantined", type=float, default=0.05, help="share of rows that may be set aside")
@@ -101,22 +106,36 @@ def _run_manifest(options: argparse.Namespace) -> int:
 
 
 def _read(options: argparse.Namespace) -> Manifest:
+    _check_options(options)
     share = options.max_quarantined
-    if options.aligned and options.corpus != "folder":
-        raise ValueError(f"--aligned is for a table of your own: of {options.corpus} it is known what the pictures are")
     if options.corpus == "adience":
         return adience.read(options.root, options.labels_only, options.subset, max_quarantined_share=share)
-    if options.subset != "all":
-        raise ValueError(f"--subset is for adience, not for {options.corpus}")
     if options.corpus == "celeba":
         return celeba.read(options.root, options.labels_only, share)
-    if options.labels_only:
-        raise ValueError(f"--labels-only is for adience and celeba, not for {options.corpus}")
+    if options.corpus in imdb_wiki.CORPORA:
+        filters = imdb_wiki.Filters(min_face_score=options.min_face_score)
+        age_of = options.age_of or imdb_wiki.AGES[0]
+        return imdb_wiki.read(options.root, options.corpus, age_of, filters, options.labels_only, share)
     if options.corpus == "folder":
         scheme = options.scheme and scheme_named(options.scheme)
         return folder.read(options.root, scheme, is_aligned=options.aligned, max_quarantined_share=share)
     read = openpacks.read_fairface if options.corpus == "fairface" else openpacks.read_utkface
     return read(options.root, options.cache, max_quarantined_share=share)
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse an option that the reader of the corpus does not have."""
+    given = {
+        "--subset": (options.subset != "all", ("adience",)),
+        "--labels-only": (options.labels_only, ("adience", "celeba", *imdb_wiki.CORPORA)),
+        "--age-of": (options.age_of is not None, imdb_wiki.CORPORA),
+        "--min-face-score": (options.min_face_score is not None, imdb_wiki.CORPORA),
+    }
+    if options.aligned and options.corpus != "folder":
+        raise ValueError(f"--aligned is for a table of your own: of {options.corpus} it is known what the pictures are")
+    for name, (is_given, corpora) in given.items():
+        if is_given and options.corpus not in corpora:
+            raise ValueError(f"{name} is for {', '.join(corpora)}, not for {options.corpus}")
 
 
 def _run_miniature(options: argparse.Namespace) -> int:

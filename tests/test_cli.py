@@ -44,12 +44,25 @@ def test_what_was_set_aside_is_printed_with_its_reason(tree, tmp_path, capsys):
     assert "rows were set aside, more than the 5% allowed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("corpus", ["celeba", "fairface", "utkface", "folder"])
+@pytest.mark.parametrize("corpus", ["celeba", "fairface", "utkface", "folder", "imdb", "wiki"])
 def test_every_layout_that_can_be_drawn_can_be_read(corpus, tmp_path, capsys):
     folder = tmp_path / "data"
     assert main(["miniature", corpus, str(folder), "--num-subjects", "6"]) == 0
     assert main(["manifest", corpus, str(folder), "-o", str(tmp_path / "m.parquet")]) == 0
     assert "of 6 subjects" in capsys.readouterr().out
+
+
+def test_faces_with_a_low_score_are_left_out_and_ages_are_of_mid_year_on_request(tmp_path, capsys):
+    main(["miniature", "imdb", str(tmp_path / "data"), "--num-subjects", "8"])
+    command = ["manifest", "imdb", str(tmp_path / "data"), "-o", str(tmp_path / "m.parquet")]
+    assert main(command) == 0
+    plain = Manifest.load(tmp_path / "m.parquet").examples
+    assert main([*command, "--age-of", "mid_year", "--min-face-score", "1"]) == 0
+    better = Manifest.load(tmp_path / "m.parquet").examples
+    assert "x face score not above 1" in capsys.readouterr().out
+    assert len(better) < len(plain)
+    assert (plain["age"] % 1 == 0).all()
+    assert (better["age"] % 1 > 0).any()
 
 
 def test_an_audit_of_the_folds_finds_nothing_and_one_of_a_random_split_finds_the_subjects(tree, tmp_path, capsys):
@@ -73,7 +86,16 @@ def test_an_audit_of_the_folds_finds_nothing_and_one_of_a_random_split_finds_the
         (["manifest", "adience", "nowhere", "-o", "a.parquet"], "does not exist"),
         (["manifest", "fairface", "nowhere", "-o", "a.parquet"], "no pack here"),
         (["manifest", "folder", "nowhere", "-o", "a.parquet"], "does not exist"),
-        (["manifest", "fairface", "nowhere", "--labels-only", "-o", "a.parquet"], "is for adience and celeba, not for"),
+        (
+            ["manifest", "fairface", "nowhere", "--labels-only", "-o", "a.parquet"],
+            "is for adience, celeba, imdb, wiki, not for",
+        ),
+        (
+            ["manifest", "adience", "nowhere", "--age-of", "mid_year", "-o", "a.parquet"],
+            "is for imdb, wiki, not for adience",
+        ),
+        (["manifest", "folder", "x", "--min-face-score", "1", "-o", "a.parquet"], "is for imdb, wiki, not for folder"),
+        (["manifest", "wiki", "nowhere", "-o", "a.parquet"], "unpack wiki_crop.tar there"),
         (["manifest", "celeba", "nowhere", "--subset", "age", "-o", "a.parquet"], "is for adience, not for celeba"),
         (["manifest", "celeba", "nowhere", "--labels-only", "-o", "a.parquet"], "list_attr_celeba.txt is neither in"),
         (["manifest", "adience", "nowhere", "--aligned", "-o", "a.parquet"], "is for a table of your own"),

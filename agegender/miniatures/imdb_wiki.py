@@ -14,7 +14,10 @@ from agegender.miniatures.faces import Person, random_person
 from agegender.miniatures.writing import draw_photo, write_once
 
 FAULTS = {"second face": 0.25, "no face": 0.08, "no gender": 0.03, "no birth": 0.02, "somebody else": 0.04}
-"""The share of rows with each fault, at most one in a row. ``somebody else``: another person's face was cut out."""
+"""The share of rows with each fault: at most one in a row, and none in the first photograph of a person.
+
+``somebody else``: the face of another person was cut out.
+"""
 
 _DATENUM_AHEAD = 366  # MATLAB counts days from the year 0, Python from the year 1
 _NO_BIRTH = 213  # 31 July of the year 0, a day that the real tables have
@@ -76,7 +79,9 @@ def _write(
 
     def write(into: Path) -> None:
         faces = take_photos(cast_subjects(num_subjects, seed), seed, mean_per_subject)
-        found = {row.path: row for row in (_row(face, seed, path) for face in faces)}
+        first = {face.subject.number: face for face in reversed(faces)}
+        drawn = [_row(face, seed, path, face is first[face.subject.number]) for face in faces]
+        found = {row.path: row for row in reversed(drawn)}
         rows = sorted(found.values(), key=lambda row: (row.face.subject.number, row.path))
         _write_table(into / f"{corpus}.mat", corpus, rows, size_px)
         for row in rows:
@@ -86,13 +91,13 @@ def _write(
     write_once(folder / f"{corpus}_crop", parameters, write)
 
 
-def _row(face: Face, seed: int, path: Callable[[Face, str, int], str]) -> _Row:
+def _row(face: Face, seed: int, path: Callable[[Face, str, int], str], is_first: bool) -> _Row:
     subject = face.subject
     first_year = int(np.random.default_rng([seed, 4, subject.number]).integers(*_FIRST_YEARS))
     born = date(first_year, 6, 30) - timedelta(days=round(subject.person.age * 365.2425))
     rng = np.random.default_rng([seed, 5, face.photo_number, subject.number])
     later = int(rng.integers(0, 1 + min(_MOST_YEARS_LATER, _OLDEST - int(subject.person.age))))
-    fault = str(rng.choice([*FAULTS, ""], p=[*FAULTS.values(), 1 - sum(FAULTS.values())]))
+    fault = "" if is_first else str(rng.choice([*FAULTS, ""], p=[*FAULTS.values(), 1 - sum(FAULTS.values())]))
     written = "0000-07-31" if fault == "no birth" else born.isoformat()
     return _Row(
         face=replace(face, subject=_grown(subject, subject.person.age + later, seed)),

@@ -53,8 +53,8 @@ def write(tmp_path):
 @pytest.fixture(scope="module")
 def miniatures(tmp_path_factory):
     root = tmp_path_factory.mktemp("imdb_wiki")
-    write_imdb(root, num_subjects=12, seed=1, size_px=24)
-    return write_wiki(root, num_subjects=12, seed=2, size_px=24)
+    write_imdb(root, num_subjects=6, seed=1, size_px=24)
+    return write_wiki(root, num_subjects=6, seed=2, size_px=24)
 
 
 def read_labels(root, *arguments, **options):
@@ -399,7 +399,7 @@ def test_a_field_is_the_same_in_a_row_and_in_a_column(tmp_path):
 
 def test_splits_of_a_miniature_share_no_celebrity(miniatures):
     examples = imdb_wiki.read(miniatures).examples
-    split = split_by_subject(examples, subject_folds(examples), 0, seed=0)
+    split = split_by_subject(examples, subject_folds(examples, 3), 0, seed=0, validation_share=0.5)
     assert audit(split.parts(examples))["num_shared"].tolist() == [0, 0, 0]
 
 
