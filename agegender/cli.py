@@ -165,7 +165,7 @@ def summary(manifest: Manifest) -> str:
     """Return the counts of a manifest as lines of text."""
     facts, examples = manifest.describe(), manifest.examples
     has_age, has_gender = examples["age_group"].notna() | examples["age"].notna(), examples["gender"].notna()
-    identities = "" if facts["has_identities"] else " (no identities: subjects are pictures or groups of near-duplicates)"
+    identities = "" if facts["has_identities"] else " (no identities: subjects are pictures, or near-duplicates)"
     lines = [
         f"{facts['corpus']} ({facts['modality']})",
         f"  {facts['num_examples']:,} examples of {facts['num_subjects']:,} subjects{identities}",
