@@ -213,7 +213,7 @@ def test_a_sure_and_wrong_answer_of_the_sigmoid_costs_what_it_costs_in_keras_and
 
 def test_the_sigmoid_counts_a_logit_of_zero_as_male():
     logits = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
-    assert SigmoidGenderHead(5).measure(logits, torch.tensor([1, 1, 0, 1])) == 2
+    assert SigmoidGenderHead(5).measure(logits, torch.tensor([1, 1, 0, 0])) == 3
 
 
 @pytest.mark.parametrize(("classes", "least"), [(2, 0.3133), (101, 3.6320)])

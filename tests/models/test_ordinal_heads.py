@@ -97,6 +97,15 @@ def test_the_probabilities_of_corn_are_products_of_its_conditional_answers():
 
 
 @pytest.mark.parametrize("head", [CoralHead, CornHead])
+def test_the_score_is_not_rounded_by_autocast(head):
+    torch.manual_seed(0)
+    layer, embedding = head(5, YEARS, init="xavier"), torch.randn(4, 5)
+    exact = layer(embedding)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(layer(embedding), exact)
+
+
+@pytest.mark.parametrize("head", [CoralHead, CornHead])
 @pytest.mark.parametrize("sure", [-1e4, 1e4])
 def test_sure_answers_are_the_first_and_the_last_class(head, sure):
     age = head(5, range(20, 31)).decode(torch.full((1, 10), sure))["age"]
