@@ -8,16 +8,17 @@ import mlcroissant
 import pytest
 
 from agegender.cli import main
-from agegender.corpora import adience, celeba, openpacks
+from agegender.corpora import adience, celeba, imdb_wiki, openpacks
 from agegender.corpora.cards import BEGIN, END, counts_in, counts_table, write_counts
 from agegender.miniatures import layouts
 from agegender.miniatures.celeba import write_celeba
+from agegender.miniatures.imdb_wiki import write_imdb
 
 from .published_adience import write_published_folds
 from .published_celeba import write_published_lists
 
 CARDS = Path(__file__).parents[2] / "data_cards"
-NAMES = ["adience", "celeba", "fairface", "utkface", "miniatures"]
+NAMES = ["adience", "celeba", "fairface", "imdb_wiki", "utkface", "miniatures"]
 HEADINGS = [
     "Why it was made, and from what",
     "Who is in it",
@@ -85,6 +86,7 @@ def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, ad
     read = {
         "adience": lambda: adience.read(adience_miniature),
         "celeba": lambda: celeba.read(write_celeba(tmp_path / "celeba", num_subjects=3, size_px=16)),
+        "imdb_wiki": lambda: imdb_wiki.read(write_imdb(tmp_path / "imdb", num_subjects=5, size_px=16)),
         "miniatures": lambda: adience.read(adience_miniature),
         "fairface": lambda: openpacks.read_fairface(packs),
         "utkface": lambda: openpacks.read_utkface(packs),
@@ -96,11 +98,18 @@ def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, ad
     assert {field["name"]: kinds[field["dataType"]] for field in fields} == examples.dtypes.astype(str).to_dict()
 
 
-@pytest.mark.parametrize("name", ["celeba", "utkface"])
-def test_a_licence_for_research_only_is_said_in_title_and_licence_line(name):
+@pytest.mark.parametrize(
+    ("name", "licence"),
+    [
+        ("celeba", "non-commercial research only"),
+        ("imdb_wiki", "academic research only"),
+        ("utkface", "non-commercial research only"),
+    ],
+)
+def test_a_licence_for_research_only_is_said_in_title_and_licence_line(name, licence):
     text = (CARDS / f"{name}.md").read_text(encoding="utf-8")
-    assert "non-commercial research only" in text.splitlines()[0]
-    assert "| Licence | **non-commercial research only**" in text
+    assert licence in text.splitlines()[0]
+    assert f"| Licence | **{licence}**" in text
 
 
 def test_counts_are_renewed_between_the_markers_and_nothing_else_changes(default_miniature, tmp_path):

@@ -291,7 +291,10 @@ def test_table_and_pictures_are_found_in_the_layouts_of_both_archives(miniatures
     (tmp_path / "a/imdb").mkdir()
     (tmp_path / "a/imdb_crop/imdb.mat").rename(tmp_path / "a/imdb/imdb.mat")
     shutil.copytree(miniatures / "imdb_crop", tmp_path / "b")
-    for root in (tmp_path / "a", tmp_path / "b"):
+    shutil.copytree(miniatures / "imdb_crop", tmp_path / "c/imdb/imdb_crop")  # a folder for each corpus
+    shutil.copytree(miniatures / "imdb_crop", tmp_path / "d/imdb/imdb_crop")
+    (tmp_path / "d/imdb/imdb_crop/imdb.mat").rename(tmp_path / "d/imdb/imdb.mat")
+    for root in (tmp_path / name for name in "abcd"):
         manifest = imdb_wiki.read(root)
         assert manifest.hash() == expected.hash()
         assert all((manifest.root / path).is_file() for path in manifest.examples["path"])
