@@ -58,8 +58,9 @@ def read(
 ) -> Manifest:
     """Read ``imdb.mat`` or ``wiki.mat`` below ``root`` and find the pictures that it lists, in the order of the table.
 
-    The table is looked for in ``root/imdb``, ``root/imdb_crop`` and ``root`` itself, the pictures in ``root/imdb_crop``
-    and beside the table (``wiki`` likewise). With ``labels_only`` no picture needs to be there.
+    The table is looked for in ``root/imdb``, ``root/imdb_crop``, ``root/imdb/imdb_crop`` and ``root`` itself, the
+    pictures in an ``imdb_crop`` there and beside the table (``wiki`` likewise). With ``labels_only`` no picture needs
+    to be there.
 
     ``age_of="years_apart"`` takes the year of birth from the year of the photograph (published: whole years, one too
     many when the birthday was still to come). ``"mid_year"`` is the age in years, with decimals, on 30 June of the
@@ -129,12 +130,14 @@ def ages(birth: np.ndarray, photo_year: np.ndarray, age_of: str = "years_apart")
 
 def _find(root: Path, corpus: str) -> tuple[Path, Path]:
     """Return the table of a corpus and the folder of its pictures."""
-    places = [root / corpus, root / f"{corpus}_crop", root]
+    crop = f"{corpus}_crop"
+    places = [root / corpus, root / crop, root / corpus / crop, root]
     tables = [place / f"{corpus}.mat" for place in places if (place / f"{corpus}.mat").is_file()]
     if not tables:
-        raise FileNotFoundError(f"no {corpus}.mat in {', '.join(map(str, places))}: unpack {corpus}_crop.tar there")
-    crops = root / f"{corpus}_crop"
-    return tables[0], crops if crops.is_dir() else tables[0].parent
+        raise FileNotFoundError(f"no {corpus}.mat in {', '.join(map(str, places))}: unpack {crop}.tar there")
+    beside = tables[0].parent
+    crops = [folder for folder in (root / crop, beside / crop) if folder.is_dir()]
+    return tables[0], crops[0] if crops else beside
 
 
 def _rows(fields: dict[str, np.ndarray], corpus: str, age_of: str) -> pd.DataFrame:
