@@ -187,6 +187,14 @@ def test_every_stage_has_the_size_to_which_its_pooling_rounds(normalisation, poo
     assert net.full1.in_features == 384 * third * third
 
 
+def test_he_weights_have_the_variance_of_two_over_the_fan_in():
+    net = encoder(init="he")
+    for layer in (net.conv1, net.conv2, net.conv3, net.full1, net.full2):
+        fan_in = layer.weight[0].numel()
+        assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.02)
+        assert layer.bias.abs().max() == 0
+
+
 @pytest.mark.parametrize(("init", "std_full"), [("caffe", 0.005), ("levi_hassner", 0.01)])
 def test_gaussian_weights_have_the_published_width(init, std_full):
     net = encoder(init=init)
