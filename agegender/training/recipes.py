@@ -187,5 +187,8 @@ IMDB_AGE_WEIGHTS = {
     "coral": 0.1,
     "corn": 50.0,
 }
-"""The weight of the age loss beside that of gender. Those of ``l1``, ``l2`` and ``ce`` are published; the others are ours
-and bring the first loss of a net that knows nothing to about that of the cross-entropy of 101 classes."""
+"""The weight of the age loss beside that of gender. Those of ``l1``, ``l2`` and ``ce`` are published.
+
+The others are ours: they bring the first loss of a net that knows nothing to about that of the cross-entropy of 101
+classes.
+"""
