@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from agegender.files import write_text
-from benchmarks import bench_levi_hassner, bench_lmtcnn
+from benchmarks import bench_levi_hassner, bench_lmtcnn, bench_resnet
 
-BENCHES = (bench_lmtcnn, bench_levi_hassner)
+BENCHES = (bench_lmtcnn, bench_levi_hassner, bench_resnet)
 """Each has ``measure(folder, num_subjects, rounds)``, which prints and returns its comparisons."""
 
 parser = argparse.ArgumentParser(description=__doc__)
