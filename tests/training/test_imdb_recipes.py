@@ -1,0 +1,120 @@
+"""Every switch in which the published pipeline of IMDB and its intent differ: its two settings, and their effect."""
+
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.testing import assert_close
+
+from agegender.corpora.imdb_wiki import ages
+from agegender.data.capping import cap_per_age
+from agegender.data.images import normalise
+from agegender.data.manifest import build_manifest
+from agegender.data.splits import audit, split_by_image, split_by_subject, subject_folds
+from agegender.models.distribution_heads import LabelDistributionHead, MeanVarianceHead
+from agegender.models.heads import AgeGroupHead, AgeRegressionHead, GenderHead
+from agegender.models.ordinal_heads import CoralHead, CornHead
+from agegender.training.recipes import IMDB_AGE_WEIGHTS, IMDB_RECIPES, ImdbRecipe
+
+PUBLISHED, INTENDED = IMDB_RECIPES["as_published"], IMDB_RECIPES["as_intended"]
+
+
+def celebrities(num_subjects=20, photos=30):
+    """A table sorted by celebrity, as the corpus is, everyone 30 years old."""
+    rows = num_subjects * photos
+    subject = np.repeat(np.arange(num_subjects), photos)
+    table = pd.DataFrame(
+        {"path": [f"{row:04d}.jpg" for row in range(rows)], "subject": [f"nm{s:02d}" for s in subject]}
+    )
+    table["age"], table["gender"] = 30.0, np.where(subject % 2, "female", "male")
+    return build_manifest(table.assign(corpus="imdb", modality="face"))
+
+
+def test_there_are_two_settings_and_they_share_only_the_optimiser():
+    assert IMDB_RECIPES.keys() == {"as_published", "as_intended"}
+    same = {f.name for f in fields(ImdbRecipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
+    assert same == {"batch_size", "weight_decay", "clip_value", "plateau", "patience"}
+    assert (PUBLISHED.batch_size, PUBLISHED.weight_decay, PUBLISHED.clip_value) == (32, 5e-4, 5.0)
+    assert (PUBLISHED.plateau, PUBLISHED.patience) == (8, 20)
+
+
+def test_the_weights_of_the_age_losses_are_the_published_ones_where_there_are_any():
+    assert {name: IMDB_AGE_WEIGHTS[name] for name in ("l1", "l2", "ce")} == {"l1": 0.1, "l2": 0.01, "ce": 1.0}
+
+
+def test_our_weights_bring_the_first_loss_of_every_other_head_near_that_of_the_cross_entropy():
+    torch.manual_seed(0)
+    heads = {
+        "huber": AgeRegressionHead(8, "huber", initial_age=0.0),
+        "ce": AgeGroupHead(8, range(101)),
+        "dldl": LabelDistributionHead(8, range(101)),
+        "meanvariance": MeanVarianceHead(8, range(101)),
+        "coral": CoralHead(8, range(101)),
+        "corn": CornHead(8, range(101)),
+    }
+    assert heads.keys() | {"l1", "l2"} == IMDB_AGE_WEIGHTS.keys()
+    ages, faces = torch.linspace(1, 90, 256).floor(), torch.zeros(256, 8)
+    first = {name: IMDB_AGE_WEIGHTS[name] * head.loss(head(faces), ages).item() for name, head in heads.items()}
+    assert first["ce"] == pytest.approx(np.log(101), rel=1e-3)
+    assert all(2.5 < loss < 9 for loss in first.values()), first
+
+
+@pytest.mark.parametrize(("recipe", "least"), [(PUBLISHED, 0.3133), (INTENDED, 0.0)], ids=["published", "intended"])
+def test_the_least_loss_of_gender_is_not_zero_with_a_softmax_before_it(recipe, least):
+    head = GenderHead(4, softmax_before_loss=recipe.softmax_before_loss)
+    sure = torch.tensor([[100.0, -100.0]])
+    assert_close(head.loss(sure, torch.tensor([0])), torch.tensor(least), atol=1e-4, rtol=0)
+
+
+def test_as_published_blue_gets_the_statistics_of_red():
+    red = torch.zeros(1, 1, 1, 3, dtype=torch.uint8)
+    red[..., 0] = 255
+    published, intended = (normalise(red, recipe.channel_order)[0, :, 0, 0] for recipe in (PUBLISHED, INTENDED))
+    assert_close(intended, torch.tensor([(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225]))
+    assert_close(published, torch.tensor([-0.485 / 0.229, -0.456 / 0.224, (1 - 0.406) / 0.225]))
+
+
+def test_as_published_an_age_is_a_difference_of_years_and_as_intended_that_of_the_middle_of_the_year():
+    born, photo = np.array(["1960-12-31"], dtype="datetime64[D]"), np.array([2000.0])
+    published, intended = (ages(born, photo, recipe.age_of).item() for recipe in (PUBLISHED, INTENDED))
+    assert published == 40
+    assert 39.4 < intended < 39.6
+
+
+def test_only_the_intended_filter_looks_whether_the_corpus_found_a_face():
+    assert PUBLISHED.min_face_score is None
+    assert INTENDED.min_face_score == 1.0
+
+
+def test_the_published_cap_keeps_the_first_celebrities_and_the_intended_one_some_of_everyone():
+    published, intended = (cap_per_age(celebrities(), 60, recipe.cap, seed=0) for recipe in (PUBLISHED, INTENDED))
+    assert published.examples["subject"].value_counts().to_dict() == {"nm00": 30, "nm01": 30}
+    assert set(intended.examples["subject"].value_counts()) == {3}
+    assert intended.examples["subject"].nunique() == 20
+
+
+def test_the_published_split_shares_celebrities_and_the_intended_one_does_not():
+    assert (PUBLISHED.split, INTENDED.split) == ("photographs", "subjects")
+    examples = celebrities().examples
+    by_photo = split_by_image(len(examples), seed=0)
+    by_subject = split_by_subject(examples, subject_folds(examples, seed=0), 0, seed=0)
+    shares = [
+        audit(split.parts(examples)).set_index(["part_a", "part_b"])["share_of_b"]["train", "test"]
+        for split in (by_photo, by_subject)
+    ]
+    assert shares == [1.0, 0.0]
+    assert len(by_photo.validation) == 0  # as published the test part selects, too
+    assert (PUBLISHED.validation, INTENDED.validation) == ("test_part", "subjects")
+
+
+def test_only_the_published_crop_of_224_px_is_loose():
+    assert (PUBLISHED.crop_at_224, INTENDED.crop_at_224) == ("loose", "tight")
+
+
+@pytest.mark.parametrize(("recipe", "first"), [(PUBLISHED, 0.0), (INTENDED, 33.0)], ids=["published", "intended"])
+def test_a_regression_starts_at_zero_years_or_at_the_median(recipe, first):
+    torch.manual_seed(0)
+    head = AgeRegressionHead(4, initial_age=33.0 if recipe.starts_at_median else 0.0)
+    assert_close(head.decode(head(torch.zeros(1, 4)))["age"], torch.tensor([first]))
