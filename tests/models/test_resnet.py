@@ -116,9 +116,11 @@ def test_an_unknown_depth_or_unknown_weights_are_refused():
         imagenet_weights(34)
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+class Remembering(http.server.SimpleHTTPRequestHandler):
+    asked = []
+
     def log_message(self, *_):
-        pass
+        self.asked.append(self.command)
 
 
 @pytest.fixture
@@ -128,7 +130,8 @@ def server(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "*")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as service:
+    Remembering.asked.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Remembering, directory=folder)) as service:
         threading.Thread(target=service.serve_forever, daemon=True).start()
         yield folder, f"http://127.0.0.1:{service.server_port}"
         service.shutdown()
@@ -161,6 +164,7 @@ def test_the_encoder_starts_from_the_weights_that_were_fetched_and_fetches_them_
     file.unlink()
     assert has_imagenet_weights(18)
     second = ResNetEncoder(18, "imagenet")
+    assert Remembering.asked == ["HEAD", "GET"]
     expected = {f"trunk.{name}": value for name, value in state.items() if not name.startswith("fc.")}
     for encoder in (first, second):
         assert encoder.state_dict().keys() == expected.keys()
