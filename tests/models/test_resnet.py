@@ -2,6 +2,7 @@ import functools
 import hashlib
 import http.server
 import threading
+from typing import ClassVar
 
 import pytest
 import torch
@@ -117,7 +118,7 @@ def test_an_unknown_depth_or_unknown_weights_are_refused():
 
 
 class Remembering(http.server.SimpleHTTPRequestHandler):
-    asked = []
+    asked: ClassVar[list[str]] = []
 
     def log_message(self, *_):
         self.asked.append(self.command)
