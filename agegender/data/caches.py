@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import zlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,20 @@ class ImageCache:
     rows: np.ndarray
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How the pixels of a cache are made: ``label`` shows in its name, and other ``settings`` make another name.
+
+    ``prepare`` gets the paths of all examples and returns the function that makes row ``i``: uint8 (``side_px``,
+    ``side_px``, 3), or an ``UnreadableImageError`` whose text is the reason to set the row aside.
+    """
+
+    label: str
+    settings: str
+    side_px: int
+    prepare: Callable[[Sequence[Path]], Callable[[int], np.ndarray]]
+
+
 def cache_images(
     manifest: Manifest,
     folder: Path,
@@ -47,30 +62,45 @@ def cache_images(
     ``TooManyQuarantinedError`` when more than ``max_unreadable_share`` of the files cannot be decoded (no cache is
     kept then), and ``OSError`` when the disk is full; either way nothing half-written stays behind.
     """
+
+    def prepare(paths: Sequence[Path]) -> Callable[[int], np.ndarray]:
+        def decode(row: int) -> np.ndarray:
+            image = decode_image(paths[row], size_px)
+            return image if squash_px is None else resize_as_tensorflow_1(image, squash_px)
+
+        return decode
+
+    label, side_px = f"{size_px}-{squash_px or size_px}", squash_px or size_px
+    recipe = Recipe(label, f"{size_px} {squash_px}", side_px, prepare)
+    return cache_pixels(manifest, folder, recipe, max_unreadable_share, num_threads)
+
+
+def cache_pixels(
+    manifest: Manifest, folder: Path, recipe: Recipe, max_unusable_share: float, num_threads: int | None = None
+) -> ImageCache:
+    """Make the pixels of ``manifest`` by ``recipe``, or take them from ``folder``; all else as in ``cache_images``."""
     if manifest.root is None:
         raise ValueError("this manifest was read from labels only: read it again with the folder of its images")
-    name = _cache_name(manifest, size_px, squash_px)
+    name = _cache_name(manifest, recipe)
     array_path, facts_path = Path(folder) / f"{name}.npy", Path(folder) / f"{name}.json"
     unreadable = _unreadable_if_whole(array_path, facts_path)
     if unreadable is None:
-        unreadable = _write_cache(
-            manifest, array_path, facts_path, size_px, squash_px, max_unreadable_share, num_threads
-        )
-    _check_share(manifest, unreadable, max_unreadable_share)
+        unreadable = _write_cache(manifest, array_path, facts_path, recipe, max_unusable_share, num_threads)
+    _check_share(manifest, unreadable, max_unusable_share)
     bad_rows = np.array([int(row) for row in unreadable], dtype=np.int64)
     readable = np.setdiff1d(np.arange(len(manifest)), bad_rows)
     return ImageCache(_without(manifest, unreadable, readable), np.load(array_path, mmap_mode="r"), readable)
 
 
-def _cache_name(manifest: Manifest, size_px: int, squash_px: int | None) -> str:
-    digest = hashlib.sha256(f"{manifest.hash()} {size_px} {squash_px}".encode())
+def _cache_name(manifest: Manifest, recipe: Recipe) -> str:
+    digest = hashlib.sha256(f"{manifest.hash()} {recipe.settings}".encode())
     for path in manifest.examples["path"]:
         try:
             status = os.stat(os.path.join(str(manifest.root), path))  # noqa: PTH116, PTH118 - a third of Path's time
             digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
         except OSError:
             digest.update(f"{path} missing\n".encode())
-    return f"{manifest.corpus}-{size_px}-{squash_px or size_px}-{digest.hexdigest()[:16]}"
+    return f"{manifest.corpus}-{recipe.label}-{digest.hexdigest()[:16]}"
 
 
 def _unreadable_if_whole(array_path: Path, facts_path: Path) -> dict[str, str] | None:
@@ -98,33 +128,31 @@ def _write_cache(
     manifest: Manifest,
     array_path: Path,
     facts_path: Path,
-    size_px: int,
-    squash_px: int | None,
-    max_unreadable_share: float,
+    recipe: Recipe,
+    max_unusable_share: float,
     num_threads: int | None,
 ) -> dict[str, str]:
-    root = Path(str(manifest.root))
-    side = squash_px or size_px
+    root, side = Path(str(manifest.root)), recipe.side_px
+    make = recipe.prepare([root / path for path in manifest.examples["path"]])
     unreadable: dict[str, str] = {}
     with replaced_atomically(array_path) as temporary:
         shape = (len(manifest), side, side, 3)
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         _take_room(temporary)
 
-        def decode(row: int, path: str) -> str | None:
+        def fill(row: int) -> str | None:
             try:
-                image = decode_image(root / path, size_px)
+                images[row] = make(row)
             except UnreadableImageError as error:
                 return str(error)
-            images[row] = image if squash_px is None else resize_as_tensorflow_1(image, squash_px)
             return None
 
         with ThreadPoolExecutor(num_threads or os.cpu_count()) as threads:
-            reasons = threads.map(decode, range(len(manifest)), manifest.examples["path"])
+            reasons = threads.map(fill, range(len(manifest)))
             for row, reason in enumerate(tqdm(reasons, "decoding faces", len(manifest), mininterval=2, unit="face")):
                 if reason is not None:
                     unreadable[str(row)] = reason
-        _check_share(manifest, unreadable, max_unreadable_share)
+        _check_share(manifest, unreadable, max_unusable_share)
         images.flush()
         crc = _checksum(temporary, unreadable)
         facts = {"num_bytes": temporary.stat().st_size, "crc32": crc, "unreadable": unreadable}
@@ -148,8 +176,8 @@ def _take_room(path: Path) -> None:
 def _check_share(manifest: Manifest, unreadable: dict[str, str], max_share: float) -> None:
     if len(unreadable) > max_share * len(manifest):
         raise TooManyQuarantinedError(
-            f"{len(unreadable)} of {len(manifest)} files cannot be decoded, more than the {max_share:.0%} allowed. "
-            f"First: {next(iter(unreadable.values()))}. Repair the files, or raise max_unreadable_share."
+            f"{len(unreadable)} of {len(manifest)} files cannot be used, more than the {max_share:.0%} allowed. First: "
+            f"{next(iter(unreadable.values()))}. Repair the files, or raise the share that is allowed."
         )
 
 

@@ -159,8 +159,10 @@ class _Candidates:
 
     @classmethod
     def joined(cls, parts: "Sequence[_Candidates]") -> "_Candidates":
-        fields = ([part.boxes for part in parts], [part.scores for part in parts], [part.shifts for part in parts])
-        return cls(*map(torch.cat, fields), torch.cat([part.picture for part in parts]))
+        boxes, scores = torch.cat([part.boxes for part in parts]), torch.cat([part.scores for part in parts])
+        return cls(
+            boxes, scores, torch.cat([part.shifts for part in parts]), torch.cat([part.picture for part in parts])
+        )
 
     def apart(self, group: Tensor, max_overlap: float) -> "_Candidates":
         """Of candidates of one group that overlap, keep the surest; surest first."""
@@ -201,10 +203,12 @@ def _windows(shifts: Tensor, chances: Tensor, scale: float, threshold: float, pi
 
 def _cut_out(sums: list[np.ndarray], candidates: _Candidates, size_px: int) -> tuple[_Candidates, np.ndarray]:
     """Return the candidates that lie in their picture at least in part, and these parts as ``size_px`` pixels."""
-    size = torch.tensor([[table.shape[1] - 1, table.shape[0] - 1] for table in sums])[candidates.picture]
+    sizes = np.array([[table.shape[1] - 1, table.shape[0] - 1] for table in sums]).reshape(-1, 2)
+    size = torch.from_numpy(sizes)[candidates.picture]
     corner = candidates.boxes[:, :2].long().clamp(min=1) - 1
     end = torch.minimum(candidates.boxes[:, 2:].long(), size)
-    candidates, boxes = (part[(end > corner).all(1)] for part in (candidates, torch.cat([corner, end], 1)))
+    is_inside = (end > corner).all(1)
+    candidates, boxes = candidates[is_inside], torch.cat([corner, end], 1)[is_inside]
     pixels = np.empty((len(candidates), size_px, size_px, 3), np.float32)
     for picture in candidates.picture.unique().tolist():
         here = (candidates.picture == picture).numpy()

@@ -206,7 +206,7 @@ def test_one_unreadable_file_more_than_allowed_is_an_error(manifest, folder):
     assert len(cache_images(manifest, folder, 10, max_unreadable_share=0.25).manifest) == 6
     for share in (0.24, 0.0):
         with pytest.raises(
-            TooManyQuarantinedError, match=r"2 of 8 files cannot be decoded, more than .* First: .*2\.png: "
+            TooManyQuarantinedError, match=r"2 of 8 files cannot be used, more than .* First: .*2\.png: "
         ):
             cache_images(manifest, folder, 10, max_unreadable_share=share)
 
@@ -214,7 +214,7 @@ def test_one_unreadable_file_more_than_allowed_is_an_error(manifest, folder):
 def test_a_corpus_that_could_not_be_read_leaves_no_cache_behind(manifest, folder, decoded, monkeypatch):
     """Most likely it will be there the next time: a disk that was not mounted, too many open files."""
     monkeypatch.setattr(caches, "decode_image", lambda path, size_px: decode_image(path.with_suffix(".gone"), size_px))
-    with pytest.raises(TooManyQuarantinedError, match="8 of 8 files cannot be decoded"):
+    with pytest.raises(TooManyQuarantinedError, match="8 of 8 files cannot be used"):
         cache_images(manifest, folder, 10)
     assert files_in(folder) == []
 
