@@ -48,7 +48,7 @@ def read_aged_faces(
     if corpus == "utkface":
         manifest = openpacks.read_utkface(data, cache)
     elif corpus == "folder":
-        manifest = folder.read(data)
+        manifest = folder.read(data, FAIRFACE_9)
     else:
         raise ValueError(f"unknown corpus of faces with ages {corpus!r}: expected imdb, wiki, utkface or folder")
     examples = manifest.examples

@@ -24,10 +24,28 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises ``ValueError`` listing, sorted, the weights that only one side has or whose shapes differ, and when the
     file is no safetensors file.
     """
+    _fill(model, _read(path), path)
+
+
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Load the weights of ``encoder`` out of those of a whole model, whose heads may be for other tasks.
+
+    Raises ``ValueError`` as ``load_weights`` does.
+    """
+    prefix = "encoder."
+    own = {name.removeprefix(prefix): value for name, value in _read(path).items() if name.startswith(prefix)}
+    _fill(encoder, own, path)
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
-        weights, own = load_file(path), model.state_dict()
+        return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or half of one: {error}") from error
+
+
+def _fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    own = model.state_dict()
     problems = [f"{name} is missing in the file" for name in sorted(own.keys() - weights.keys())]
     problems += [f"{name} is not in the model" for name in sorted(weights.keys() - own.keys())]
     problems += [
@@ -38,19 +56,6 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if problems:
         raise ValueError(f"{path} does not fit the model: " + "; ".join(problems))
     model.load_state_dict(weights)
-
-
-def load_encoder(encoder: nn.Module, path: Path) -> None:
-    """Read the weights of ``encoder`` out of those of a whole model; its heads may be for other tasks.
-
-    Raises ``ValueError`` when a weight is missing, left over or of another shape.
-    """
-    whole = load_file(path)
-    weights = {name.removeprefix("encoder."): value for name, value in whole.items() if name.startswith("encoder.")}
-    try:
-        encoder.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{path} has no weights for a {type(encoder).__name__} of this kind: {error}") from error
 
 
 def read_facts(path: Path) -> dict:

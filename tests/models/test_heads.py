@@ -5,7 +5,14 @@ import torch
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8, FAIRFACE_9, GENDERS
-from agegender.models.heads import AgeGroupHead, AgeRegressionHead, GenderHead, SigmoidGenderHead, class_loss
+from agegender.models.heads import (
+    AgeGroupHead,
+    AgeRegressionHead,
+    AttributeHead,
+    GenderHead,
+    SigmoidGenderHead,
+    class_loss,
+)
 
 LOGITS = torch.tensor([[2.0, 0.5], [-1.0, 3.0], [0.0, 0.0]])
 
@@ -325,3 +332,15 @@ def test_unknown_names_are_refused():
         AgeRegressionHead(5, "L1")
     with pytest.raises(ValueError, match="unknown init 'kaiming'"):
         GenderHead(5, init="kaiming")
+
+
+def test_a_yes_or_no_attribute_is_a_cross_entropy_of_two_and_is_read_as_the_probability_of_yes():
+    head = AttributeHead(5, "young")
+    assert (head.target, head.metric) == ("young", "accuracy")
+    target = torch.tensor([0, 1, 1])
+    chosen = [math.exp(row[t]) / sum(map(math.exp, row)) for row, t in zip(LOGITS.tolist(), target, strict=True)]
+    assert_close(head.loss(LOGITS, target), torch.tensor(-sum(map(math.log, chosen)) / 3))
+    assert head.measure(LOGITS, target) == 2  # the first two: equal logits are read as no
+    assert_close(head.decode(LOGITS)["p_young"], LOGITS.softmax(1)[:, 1])
+    with pytest.raises(ValueError, match="2"):
+        head.loss(LOGITS, torch.tensor([0, 1, 2]))
