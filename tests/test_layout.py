@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "__init__": set(),
 }
 """Room -> the other rooms that it may import. It always knows itself."""
-WITHOUT_TORCH = re.compile(r"agegender\.(evaluation|corpora)(\..*)?|agegender\.data\.(manifest|splits)")
+WITHOUT_TORCH = re.compile(r"agegender\.(evaluation|corpora)(\..*)?|agegender\.data\.(manifest|splits|audio)")
 TORCH = {"torch", "torchvision", "torchaudio", "lightning", "torchmetrics"}
 TREE = (
     "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "Snakefile",

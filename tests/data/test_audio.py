@@ -1,0 +1,256 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.testing import assert_allclose
+
+from agegender.data.audio import UnreadableClipError, decode_clip, read_clip
+
+RATE = 16_000
+STEP = 1 / 32768
+"""The distance of two values of 16 bits."""
+
+
+def tone(seconds=0.5, rate_hz=RATE, pitch_hz=200.0, peak=0.5):
+    return peak * np.sin(2 * np.pi * pitch_hz * np.arange(round(seconds * rate_hz)) / rate_hz)
+
+
+def written(path, samples, rate_hz=RATE, file_format="WAV", subtype="PCM_16"):
+    with path.open("wb") as file:
+        soundfile.write(file, samples, rate_hz, format=file_format, subtype=subtype)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "clip.wav"
+
+
+def test_a_16_bit_file_becomes_its_values_divided_by_32768(path):
+    values = np.array([-32768, -1, 0, 1, 12345, 32767] * 400, np.int16)
+    clip = read_clip(written(path, values))
+    assert clip.dtype == np.float32
+    assert clip.shape == (2400,)
+    assert np.array_equal(clip * 32768, values)
+
+
+@pytest.mark.parametrize(
+    ("file_format", "subtype", "error"),
+    [
+        ("WAV", "PCM_U8", 1 / 128),
+        ("WAV", "PCM_24", 2 / 2**23),
+        ("WAV", "PCM_32", 2 / 2**24),
+        ("WAV", "FLOAT", 1e-7),
+        ("WAV", "DOUBLE", 1e-7),
+        ("WAVEX", "PCM_24", 2 / 2**23),
+        ("AIFF", "PCM_16", STEP),
+        ("FLAC", "PCM_16", STEP),
+        ("NIST", "PCM_16", STEP),
+        ("OGG", "VORBIS", 0.05),
+        ("OGG", "OPUS", 0.05),
+        ("MP3", "MPEG_LAYER_III", 0.05),
+    ],
+)
+@pytest.mark.parametrize("ending", [".wav", ".mp3", ".raw", ".WAV", ""])
+def test_the_content_decides_and_not_the_ending(tmp_path, file_format, subtype, error, ending):
+    clip = decode_clip(written(tmp_path / f"clip{ending}", tone(), RATE, file_format, subtype))
+    assert (clip.rate_hz, clip.source_rate_hz) == (RATE, RATE)
+    inside = slice(800, 7200)  # lossy codecs smear the ends
+    assert abs(len(clip.samples) - 8000) <= 1
+    assert_allclose(clip.samples[inside], tone()[inside], rtol=0, atol=error)
+
+
+def test_a_sphere_file_as_timit_has_them_is_read(tmp_path):
+    """Its head typed out, the samples little-endian."""
+    values = np.round(1000 * tone(0.2) / 0.5).astype("<i2")
+    head = (
+        "NIST_1A\n   1024\ndatabase_id -s5 TIMIT\nutterance_id -s8 cjf0_sa1\nchannel_count -i 1\n"
+        f"sample_count -i {len(values)}\nsample_rate -i 16000\nsample_min -i -1000\nsample_n_bytes -i 2\n"
+        "sample_byte_format -s2 01\nsample_sig_bits -i 16\nend_head\n"
+    )
+    (tmp_path / "SA1.WAV").write_bytes(head.encode().ljust(1024) + values.tobytes())
+    assert np.array_equal(read_clip(tmp_path / "SA1.WAV") * 32768, values)
+
+
+def test_a_compressed_sphere_file_is_refused_with_the_way_out(path):
+    head = "NIST_1A\n   1024\nchannel_count -i 1\nsample_count -i 9000\nsample_rate -i 16000\nsample_n_bytes -i 2\n"
+    coding = "sample_byte_format -s2 01\nsample_coding -s26 pcm,embedded-shorten-v2.00\nend_head\n"
+    path.write_bytes((head + coding).encode().ljust(1024) + b"ajkg" + bytes(3000))
+    with pytest.raises(UnreadableClipError, match=r"SPHERE file .*: unpack it with sph2pipe"):
+        read_clip(path)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11_025, 22_050, 44_100, 48_000, 50_000])
+def test_other_rates_are_resampled_to_the_same_tone(path, rate_hz):
+    clip = decode_clip(written(path, tone(0.5, rate_hz), rate_hz))
+    assert (clip.rate_hz, clip.source_rate_hz) == (RATE, rate_hz)
+    assert abs(len(clip.samples) - 8000) <= 1
+    assert_allclose(clip.samples[800:7200], tone()[800:7200], rtol=0, atol=1e-3)
+    assert len(read_clip(path, rate_hz=8000)) in (3999, 4000, 4001)
+
+
+def test_what_the_lower_rate_cannot_hold_is_filtered_out_and_not_folded_back(path):
+    high = tone(0.5, 44_100, 10_000)
+    assert np.abs(read_clip(written(path, high + tone(0.5, 44_100), 44_100))[800:7200] - tone()[800:7200]).max() < 1e-3
+
+
+def test_channels_are_averaged(path):
+    left, right = tone(pitch_hz=200), tone(pitch_hz=330)
+    clip = read_clip(written(path, np.stack([left, right], 1), subtype="FLOAT"))
+    assert clip.shape == (8000,)
+    assert_allclose(clip, (left + right) / 2, rtol=0, atol=1e-6)
+
+
+def test_a_clipped_recording_is_read_and_its_clipped_share_counted(path):
+    loud = np.clip(tone(peak=2.0), -1, 1)
+    clip = decode_clip(written(path, loud))
+    assert clip.clipped_share == pytest.approx(2 / 3, abs=0.01)  # |sin| is above a half for two thirds of the time
+    assert decode_clip(written(path, tone(peak=0.99))).clipped_share == 0
+
+
+@pytest.mark.parametrize("value", [32767, -32768])
+def test_both_ends_of_the_scale_count_as_clipped_and_the_values_before_them_do_not(path, value):
+    values = np.round(tone() * 32768).astype(np.int16)
+    values[:80] = value
+    values[100:150] = value - np.sign(value) * 2
+    assert decode_clip(written(path, values)).clipped_share == 80 / 8000
+
+
+def test_one_clipped_channel_counts(path):
+    both = np.stack([tone(), np.clip(tone(peak=2.0), -1, 1)], 1)
+    assert decode_clip(written(path, both)).clipped_share == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_values_a_little_beyond_full_scale_are_cut_and_counted(path):
+    clip = decode_clip(written(path, tone(peak=1.2), subtype="FLOAT"))
+    assert np.abs(clip.samples).max() == 1
+    assert clip.clipped_share == pytest.approx(1 - 2 * np.arcsin(1 / 1.2) / np.pi, abs=0.01)
+
+
+def test_the_overshoot_of_resampling_is_cut(path):
+    square = np.sign(tone(0.5, 44_100, 300))
+    assert np.abs(read_clip(written(path, square, 44_100, subtype="FLOAT"))).max() == 1
+
+
+def test_a_float_file_in_16_bit_units_is_refused(path):
+    with pytest.raises(UnreadableClipError, match="values up to 16384, where full scale is 1: other units"):
+        read_clip(written(path, tone() * 32768, subtype="FLOAT"))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_refused_and_counted(path, bad):
+    samples = tone()
+    samples[[5, 77]] = bad
+    with pytest.raises(UnreadableClipError, match="2 values are not finite numbers"):
+        read_clip(written(path, samples, subtype="FLOAT"))
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3, -0.3])
+def test_silence_is_refused_also_with_a_constant_voltage(path, level):
+    with pytest.raises(UnreadableClipError, match="silent"):
+        read_clip(written(path, np.full(8000, level)))
+
+
+def test_channels_that_cancel_are_silent(path):
+    with pytest.raises(UnreadableClipError, match="silent"):
+        read_clip(written(path, np.stack([tone(), -tone()], 1), subtype="FLOAT"))
+
+
+def test_silence_ends_80_db_below_full_scale(path):
+    click = np.zeros(8000, np.float32)
+    click[4000] = 0.99e-4
+    with pytest.raises(UnreadableClipError, match="silent"):
+        read_clip(written(path, click, subtype="FLOAT"))
+    click[4000] = 1.02e-4
+    assert len(read_clip(written(path, click, subtype="FLOAT"))) == 8000
+
+
+@pytest.mark.parametrize("rate_hz", [8000, RATE, 44_100])
+def test_a_twentieth_of_a_second_is_too_short(path, rate_hz):
+    with pytest.raises(UnreadableClipError, match=r"0\.05 s of sound, less than 0\.1"):
+        read_clip(written(path, tone(0.05, rate_hz), rate_hz))
+
+
+def test_a_tenth_of_a_second_is_just_long_enough(path):
+    written(path, tone()[:1600])
+    assert len(read_clip(path)) == 1600
+    with pytest.raises(UnreadableClipError, match="less than"):
+        read_clip(written(path, tone()[:1599]))
+    assert len(read_clip(path, min_s=0.05)) == 1599
+
+
+@pytest.mark.parametrize("file_format", ["WAV", "FLAC", "NIST"])
+def test_a_file_without_a_sample_is_refused_whatever_is_asked_for(path, file_format):
+    with pytest.raises(UnreadableClipError):
+        read_clip(written(path, np.zeros(0), file_format=file_format), min_s=0)
+
+
+def test_a_recording_longer_than_an_hour_is_refused_before_it_is_decoded(path, monkeypatch):
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *arguments, **options: pytest.fail("decoded"))
+    written(path, np.zeros(3601, np.int16), rate_hz=1)
+    with pytest.raises(UnreadableClipError, match="3601 s, more than 3600"):
+        read_clip(path)
+
+
+FORMATS = [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("NIST", "PCM_16")]
+
+
+@pytest.mark.parametrize(("file_format", "subtype"), FORMATS)
+def test_half_of_a_file_is_refused(path, file_format, subtype):
+    content = written(path, tone(2.0), RATE, file_format, subtype).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnreadableClipError):
+        read_clip(path)
+
+
+def test_a_flac_file_that_ends_between_two_frames_is_refused(path):
+    content = written(path, tone(2.0), RATE, "FLAC").read_bytes()
+    places = [place for place in range(len(content)) if content[place : place + 2] == b"\xff\xf8"]
+    assert len(places) > 3
+    path.write_bytes(content[: places[-2]])
+    with pytest.raises(UnreadableClipError):
+        read_clip(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "an empty file"),
+        (b"a text that somebody named .wav\n" * 50, "not a recording that can be identified"),
+        (b"RIFF", "not a recording that can be identified"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(500), "not a recording that can be identified"),
+        (bytes(5000), "not a recording that can be identified"),
+    ],
+    ids=["empty", "text", "RIFF", "PNG", "zeros"],
+)
+def test_what_is_no_recording_is_refused_with_its_name(path, content, reason):
+    path.write_bytes(content)
+    with pytest.raises(UnreadableClipError) as caught:
+        read_clip(path)
+    assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(UnreadableClipError, match=r"gone\.wav: no such file"):
+        read_clip(tmp_path / "gone.wav")
+    with pytest.raises(UnreadableClipError, match="directory"):
+        read_clip(tmp_path)
+
+
+@pytest.mark.parametrize(("file_format", "subtype"), FORMATS)
+def test_damaged_bytes_are_decoded_or_refused_and_nothing_else(path, file_format, subtype, capfd):
+    file = io.BytesIO()
+    soundfile.write(file, tone(), RATE, format=file_format, subtype=subtype)
+    whole, rng = file.getvalue(), np.random.default_rng(0)
+    for _ in range(40):
+        content = bytearray(whole)
+        for place in rng.integers(0, min(len(content), 1200), 8):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            clip = read_clip(path)
+        except UnreadableClipError:
+            continue
+        assert np.isfinite(clip).all()
+        assert np.abs(clip).max() <= 1
