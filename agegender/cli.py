@@ -30,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
-    except (ValueError, OSError) as error:  # what readers and writers raise for faults in files and arguments
+    except (
+        ValueError,
+        OSError,
+        ImportError,
+    ) as error:  # what faults in files and arguments raise
         print(f"agegender: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
@@ -78,7 +82,12 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="model.safetensors of a run folder")
-    parser.add_argument("faces", type=Path, nargs="+", help="pictures, each filled by one upright face")
+    parser.add_argument("faces", type=Path, nargs="+", help="pictures, each filled by one upright face, or --detect")
+    parser.add_argument(
+        "--detect",
+        action=argparse.BooleanOptionalAction,
+        help="find the one face of each photograph and turn it upright first (default: what the training did)",
+    )
     parser.add_argument("-o", "--output", type=Path, help="CSV file to write; without it a table is printed")
     parser.set_defaults(run=_run_predict)
 
@@ -86,10 +95,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 def _run_predict(options: argparse.Namespace) -> int:
     from agegender.use.predict import load_predictor  # here, so that the other commands start without torch
 
-    table = load_predictor(options.model).of_files(options.faces)
+    table = load_predictor(options.model).of_files(options.faces, options.detect)
     if options.output:
         write_text(options.output, table.to_csv(index=False))
-        print(f"{len(table)} faces, {table['problem'].notna().sum()} unreadable; written to {options.output}")
+        print(f"{len(table)} pictures, {table['problem'].notna().sum()} not usable; written to {options.output}")
     else:
         print(table.round(2).to_string(index=False, na_rep=""))
     return 0

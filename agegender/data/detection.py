@@ -53,17 +53,18 @@ class Detection:
 
 
 def find_faces(
-    paths: Sequence[Path], folder: Path, detector: FaceDetector, longest_px: int = LONGEST_PX
+    paths: Sequence[Path], folder: Path | None, detector: FaceDetector, longest_px: int = LONGEST_PX
 ) -> list[Detection | str]:
     """Return for each file, in order, the faces in it, or as text why it cannot be read.
 
     What was found is kept in ``folder`` under the SHA-256 of the file's bytes, in one table for each setting of the
     detector: neither a second call nor another place of the files looks again, and an interrupted call goes on where
-    the table was last written. Unreadable files are tried anew each time. Raises ``OSError`` when the disk is full.
+    the table was last written. Without ``folder`` nothing is kept. Unreadable files are tried anew each time. Raises
+    ``OSError`` when the disk is full.
     """
     setting = f"{detector.name}, pictures of at most {longest_px} px"
-    table = Path(folder) / f"faces-{hashlib.sha256(setting.encode()).hexdigest()[:12]}.parquet"
-    known = _read(table)
+    table = folder and Path(folder) / f"faces-{hashlib.sha256(setting.encode()).hexdigest()[:12]}.parquet"
+    known = _read(table) if table else {}
     with ThreadPoolExecutor() as threads:
         keys = list(threads.map(_key, paths))
         missing = [(key, path) for key, path in dict(zip(keys, paths, strict=True)).items() if key not in known]
@@ -76,10 +77,10 @@ def find_faces(
                 known[key] = Detection(image.shape[1], image.shape[0], faces)
             unreadable |= {key: why for (key, _), why in zip(batch, pictures, strict=True) if isinstance(why, str)}
             new += len(good)
-            if new >= max(_WRITE_AFTER, len(known) // 20):
+            if table and new >= max(_WRITE_AFTER, len(known) // 20):
                 _write(table, known, setting)
                 new = 0
-    if new:
+    if table and new:
         _write(table, known, setting)
     return [known[key] if key in known else unreadable[key] for key in keys]
 

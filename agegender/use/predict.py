@@ -1,6 +1,6 @@
 """A trained model on a reader's own faces, with the very preprocessing of its test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,11 @@ import pandas as pd
 import torch
 from torch import nn
 
+from agegender.data.alignment import aligned_face
+from agegender.data.detection import find_faces
 from agegender.data.images import UnreadableImageError, decode_image, standardise
 from agegender.data.loading import EvaluationFaces
+from agegender.data.mtcnn import FaceDetector
 from agegender.labels import AgeScheme, scheme_named
 from agegender.models.heads import AgeGroupHead, GenderHead
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
@@ -20,6 +23,9 @@ from agegender.training.prediction import predict
 
 DECODED_PX = 256
 """Faces are decoded to this size and their centre is cut out, as in the intended test."""
+
+FACES_OF_PACKS = {"crop": "loose", "size_px": DECODED_PX}
+"""The alignment that comes nearest to faces as their corpus cut them, for a model whose training aligned none."""
 
 BATCH_SIZE = 64
 
@@ -32,18 +38,22 @@ class Predictor:
     scheme: AgeScheme
     facts: dict
 
-    def of_files(self, paths: Sequence[Path]) -> pd.DataFrame:
+    def of_files(self, paths: Sequence[Path], detect: bool | None = None) -> pd.DataFrame:
         """Return one row for each file, in order: what the model says, or why the file could not be read.
 
         Columns: ``path``, ``age_group`` (the most probable label), ``age`` (years, the expected midpoint), one
         probability ``p <label>`` for each group, ``p_female``, and ``problem`` (missing where there is none).
-        A face has to fill the picture as in the training corpus: nothing is detected or aligned here.
+
+        With ``detect`` the pictures are photographs in which one face is found, turned upright and cut out as the
+        model's training did (its fact ``alignment``); without, each is filled by one upright face already. ``None``
+        does what the training did. Raises ``ImportError`` when the detector is needed and not installed.
         """
         faces: list[np.ndarray] = []
         problems: list[str | None] = []
-        for path in paths:
+        prepare = self._preparation(paths, detect)
+        for number in range(len(paths)):
             try:
-                faces.append(decode_image(path, DECODED_PX))
+                faces.append(prepare(number))
                 problems.append(None)
             except UnreadableImageError as error:
                 problems.append(str(error))
@@ -51,6 +61,16 @@ class Predictor:
         said = self._of_faces(np.stack(faces)) if faces else pd.DataFrame()
         said.index = pd.Index([row for row, problem in enumerate(problems) if problem is None], dtype="int64")
         return table.join(said).assign(problem=pd.Series(problems, dtype="str"))
+
+    def _preparation(self, paths: Sequence[Path], detect: bool | None) -> Callable[[int], np.ndarray]:
+        """Return the function that makes the face of file number ``i``."""
+        trained = self.facts.get("alignment")  # None: the faces were taken as their corpus cut them
+        alignment = trained or FACES_OF_PACKS
+        size_px = int(alignment["size_px"])
+        if not (trained is not None if detect is None else detect):
+            return lambda number: decode_image(paths[number], size_px)
+        found = find_faces(paths, None, FaceDetector())
+        return lambda number: aligned_face(paths[number], found[number], size_px, alignment["crop"])
 
     def _of_faces(self, faces: np.ndarray) -> pd.DataFrame:
         batches = EvaluationFaces(faces, np.arange(len(faces)), {}, BATCH_SIZE, crop_px=INPUT_PX)

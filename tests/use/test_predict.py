@@ -1,16 +1,22 @@
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from agegender.cli import main
+from agegender.data.alignment import cache_aligned_faces
 from agegender.data.images import decode_image, standardise
+from agegender.data.manifest import build_manifest
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import AgeGroupHead, GenderHead
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import save_weights
 from agegender.use.predict import load_predictor
+from tests.photographs import draw, photo_of
 
 
 def write_model(path, uses_batch_statistics_at_test=False, **changes):
@@ -60,6 +66,45 @@ def test_a_face_gets_the_same_answer_in_any_company(folder):
     assert alone["age"][0] == pytest.approx(together["age"][2], abs=1e-4)
 
 
+@pytest.fixture
+def photos(tmp_path):
+    """A photograph of one drawn person, and one of nobody."""
+    photo_of(draw(160)).save(tmp_path / "person.png")
+    Image.new("RGB", (99, 80)).save(tmp_path / "nobody.png")
+    return [tmp_path / "person.png", tmp_path / "nobody.png"]
+
+
+def test_a_photograph_is_prepared_as_the_training_prepared_its_faces(photos, tmp_path):
+    rows = pd.DataFrame({"path": [path.name for path in photos], "subject": ["p", "n"]})
+    manifest = build_manifest(rows.assign(corpus="photos", modality="face"), root=tmp_path)
+    trained_on = cache_aligned_faces(manifest, tmp_path / "cache", 240, "tight")
+    write_model(tmp_path / "model.safetensors", alignment={"crop": "tight", "size_px": 240})
+    predictor = load_predictor(tmp_path / "model.safetensors")
+    table = predictor.of_files(photos)
+    assert table["problem"].fillna("").tolist() == ["", "no face"]
+    by_hand = predictor._of_faces(trained_on.images[trained_on.rows])
+    assert table["age"][0] == pytest.approx(by_hand["age"][0], abs=1e-4)
+    assert predictor.of_files(photos, detect=False)["problem"].isna().all()
+    assert predictor.of_files(photos[:1], detect=False)["age"][0] != pytest.approx(table["age"][0], abs=1e-3)
+
+
+def test_a_model_that_was_trained_without_alignment_finds_faces_only_when_asked(photos, tmp_path, capsys):
+    write_model(tmp_path / "model.safetensors")
+    command = ["predict", str(tmp_path / "model.safetensors"), *map(str, photos), "-o", str(tmp_path / "out.csv")]
+    assert main(command) == 0
+    assert "2 pictures, 0 not usable" in capsys.readouterr().out
+    assert main([*command, "--detect"]) == 0
+    assert "2 pictures, 1 not usable" in capsys.readouterr().out
+    assert "no face" in (tmp_path / "out.csv").read_text()
+
+
+def test_without_the_detector_the_command_says_what_to_install(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "facenet_pytorch.models.mtcnn", None)
+    write_model(tmp_path / "model.safetensors")
+    assert main(["predict", str(tmp_path / "model.safetensors"), str(photos[0]), "--detect"]) == 2
+    assert "pip install --no-deps facenet-pytorch==" in capsys.readouterr().err
+
+
 def test_an_unreadable_file_keeps_its_row_and_says_why(folder):
     write_model(folder / "model.safetensors")
     files = [folder / "broken.jpg", folder / "0.png", folder / "missing.png"]
@@ -94,7 +139,7 @@ def test_the_command_writes_a_table_and_counts_what_it_could_not_read(folder, tm
     write_model(folder / "model.safetensors")
     model, out = str(folder / "model.safetensors"), tmp_path / "out.csv"
     assert main(["predict", model, str(folder / "0.png"), str(folder / "broken.jpg"), "-o", str(out)]) == 0
-    assert "2 faces, 1 unreadable" in capsys.readouterr().out
+    assert "2 pictures, 1 not usable" in capsys.readouterr().out
     assert out.read_text().startswith("path,age_group,age,")
 
 
