@@ -24,7 +24,7 @@ _MARKERS = {"ours": ("o", BLUE), "published": ("D", ORANGE), "baseline": ("s", G
 _GENDER_STYLE = {"female": (ORANGE, "//"), "male": (BLUE, "")}
 
 
-def _plain(ax: Axes | None, height_in: float) -> Axes:
+def plain_axes(ax: Axes | None, height_in: float) -> Axes:
     """Return ``ax``, or that of a new figure of book width, with legible text and without a box."""
     if ax is None:
         _, ax = plt.subplots(figsize=(BOOK_WIDTH_IN, height_in), layout="constrained")
@@ -60,7 +60,7 @@ def learning_curves(
     its entries; an entry may lack either. The mean is taken at the values of ``x`` that all folds have.
     Raises ``ValueError`` when no entry has ``name``.
     """
-    ax = _plain(ax, 3.4)
+    ax = plain_axes(ax, 3.4)
     drawn = False
     for part, colour, style in (("train", BLUE, "-"), ("validation", ORANGE, "--")):
         curves = [_curve(history, f"{part}_{name}", x) for history in histories.values()]
@@ -94,7 +94,7 @@ def confusion_matrix(counts: NDArray[np.int64], labels: Sequence[str], title: st
     """
     if counts.shape != (len(labels), len(labels)):
         raise ValueError(f"counts have the shape {counts.shape}, expected ({len(labels)}, {len(labels)})")
-    ax = _plain(ax, 1.0 + 0.52 * len(labels))
+    ax = plain_axes(ax, 1.0 + 0.52 * len(labels))
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -124,7 +124,7 @@ def interval_dots(table: pd.DataFrame, label: str, unit: str, ax: Axes | None = 
     if unknown or table.empty:
         raise ValueError(f"origin must be one of {', '.join(_MARKERS)}, got {sorted(unknown) or 'an empty table'}")
     lines = 1 + int(table["system"].str.count("\n").max())
-    ax = _plain(ax, 1.0 + (0.18 + 0.16 * lines) * len(table))
+    ax = plain_axes(ax, 1.0 + (0.18 + 0.16 * lines) * len(table))
     for origin, part in table.reset_index(drop=True).groupby("origin", sort=False):
         marker, colour = _MARKERS[str(origin)]
         ax.hlines(part.index, part["low"], part["high"], color=colour, linewidth=2)
@@ -152,7 +152,7 @@ def groups_by_gender(groups: ArrayLike, genders: ArrayLike, labels: Sequence[str
     table = pd.DataFrame({"group": pd.Series(groups), "gender": pd.Series(genders)})
     known = table.dropna()
     counts = pd.crosstab(known["group"], known["gender"]).reindex(range(len(labels)), fill_value=0)
-    ax = _plain(ax, 3.4)
+    ax = plain_axes(ax, 3.4)
     for offset, (gender, (colour, hatch)) in zip((-0.2, 0.2), _GENDER_STYLE.items(), strict=True):
         heights = counts[gender] if gender in counts else np.zeros(len(labels))
         ax.bar(
@@ -174,7 +174,7 @@ def reliability_diagram(bins: Mapping[str, pd.DataFrame], label: str, ax: Axes |
     The area of a dot is the share of the system's examples in its bin; on the dashed line probabilities mean what
     they say. ``label`` says of what, for example ``"age group"``.
     """
-    ax = _plain(ax, 4.6)
+    ax = plain_axes(ax, 4.6)
     ax.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
     for (system, table), colour, marker in zip(bins.items(), SERIES, "osD^vP", strict=False):
         filled = table[table["count"] > 0]
@@ -210,7 +210,7 @@ def by_group_dots(
     ``tables[system]`` holds the rows of `tables.by_group` for that metric: ``group`` (numbers into ``labels``),
     ``value``, ``low``, ``high``, ``num_examples``. The counts stand under the labels and are those of the first system.
     """
-    ax = _plain(ax, 3.6)
+    ax = plain_axes(ax, 3.6)
     width = min(0.2, 0.6 / len(tables))
     for position, (system, table) in enumerate(tables.items()):
         offset = (position - (len(tables) - 1) / 2) * width
@@ -219,11 +219,15 @@ def by_group_dots(
         ax.vlines(at, table["low"], table["high"], color=colour, linewidth=2)
         ax.plot(at, table["value"], marker, color=colour, markersize=6, label=system)
     counts = next(iter(tables.values())).set_index("group")["num_examples"].reindex(range(len(labels)), fill_value=0)
-    ax.set_xticks(range(len(labels)), [f"{name}\nn = {count:,}" for name, count in zip(labels, counts, strict=True)])
+    before = "n = " if len(labels) < 9 else ""  # there is no room for it below each of many groups
+    ax.set_xticks(
+        range(len(labels)), [f"{name}\n{before}{count:,}" for name, count in zip(labels, counts, strict=True)]
+    )
     ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
     ax.grid(axis="y", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
-    ax.set_xlabel("true group; bars: 95 % interval over subjects", fontsize=FONT_PT)
+    below = "" if before else ", below it its number of examples"
+    ax.set_xlabel(f"true group{below}; bars: 95 % interval over subjects", fontsize=FONT_PT)
     ax.set_ylabel(f"{label} ({unit})", fontsize=FONT_PT)
     if len(tables) > 1:
         _legend_above(ax)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -138,6 +140,16 @@ def test_counts_stand_under_the_groups(predictions):
     ax = plots.by_group_dots({"net": table}, ADIENCE_8.labels, "age MAE", "years")
     counts = predictions["true_group"].value_counts().reindex(range(8), fill_value=0)
     assert [tick.get_text().split("n = ")[1] for tick in ax.get_xticklabels()] == [f"{count:,}" for count in counts]
+
+
+def test_the_counts_of_many_groups_stand_below_them_without_touching():
+    labels = ["0-2", "3-9", *[f"{low}-{low + 9}" for low in range(10, 80, 10)]]
+    table = pd.DataFrame({"group": range(9), "value": 5.0, "low": 4.0, "high": 6.0, "num_examples": 1460})
+    ax = plots.by_group_dots({"net": table}, labels, "age MAE", "years")
+    ax.figure.canvas.draw()
+    boxes = [tick.get_window_extent() for tick in ax.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert "number of examples" in ax.get_xlabel()
 
 
 def test_refuses_what_it_cannot_draw(systems):

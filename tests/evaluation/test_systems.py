@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from agegender.evaluation.records import Run
+from agegender.evaluation.scores import EXACT, GENDER_ACCURACY, MAE, group_columns
+from agegender.evaluation.systems import (
+    by_system,
+    compare,
+    constant_of,
+    histories,
+    in_words,
+    overview,
+    paired_predictions,
+    scheme_of,
+    scores_beside_constant,
+    title,
+    why_not_paired,
+)
+from agegender.evaluation.tables import summary
+from agegender.labels import ADIENCE_8
+
+
+@pytest.fixture
+def make_runs(make_predictions, make_record):
+    def runs(model="both", folds=(0, 1), seeds=(0,), skill=2.0, variant="as_intended", **changed):
+        made = []
+        for fold in folds:
+            for seed in seeds:
+                table = make_predictions(num_subjects=20, fold=fold, first_example=1000 * fold, skill=skill)
+                if seed:  # another seed answers differently about the same people
+                    table["p_female"] = table["p_female"].to_numpy()[::-1]
+                record = make_record(fold, seed, model, variant) | {"selected_step": 2} | changed
+                made.append(Run(Path("runs"), record, table))
+        return made
+
+    return runs
+
+
+def without_age(runs):
+    return [
+        Run(run.folder, run.record | {"scheme": None}, run.predictions.drop(columns=group_columns(run.predictions)))
+        for run in runs
+    ]
+
+
+def together(runs):
+    return pd.concat([run.predictions for run in runs], ignore_index=True)
+
+
+def test_a_system_is_a_model_in_one_variant(make_runs):
+    runs = [*make_runs("both"), *make_runs("age"), *make_runs("both", variant="as_published")]
+    assert list(by_system(runs)) == [("both", "as_intended"), ("age", "as_intended"), ("both", "as_published")]
+    assert sum(map(len, by_system(runs).values())) == len(runs)
+    assert title(("both", "as_published")) == "both, as published"
+
+
+def test_lines_of_history_are_numbered_from_one_and_are_those_of_the_lowest_seed(make_runs):
+    found = histories(make_runs(seeds=(1, 0)))
+    assert list(found) == [0, 1]
+    assert [line["epoch"] for line in found[0]] == [1, 2, 3]
+
+
+def test_the_overview_shows_unequal_lengths_and_the_epoch_that_was_kept(make_runs):
+    runs = make_runs()
+    runs[1].record["history"] = runs[1].record["history"][:2]
+    row = overview([*runs, *make_runs("age", folds=(2,))]).iloc[0]
+    assert row["epochs"] == "2 to 3"
+    assert row["kept"] == "2"
+    assert row["folds"] == "0, 1"
+    assert row["dataset"] == "made-up"
+    assert row["reduced"] == "nothing"
+    assert_allclose(row["minutes"], 2 * 1.5 / 60)
+
+
+def test_the_scheme_of_a_run_without_ages_is_told_by_its_corpus(make_runs):
+    runs = without_age(make_runs("gender"))
+    assert scheme_of(runs) is None
+    for run in runs:
+        run.record["manifest"]["age_groups"] = dict.fromkeys(ADIENCE_8.labels, 1)
+    assert scheme_of(runs) == ADIENCE_8
+    assert scheme_of([*runs, *make_runs()]) == ADIENCE_8
+
+
+def test_two_schemes_are_refused(make_runs):
+    with pytest.raises(ValueError, match="several schemes of age groups: adience-8, fairface-9"):
+        scheme_of([*make_runs(), *make_runs(scheme="fairface-9")])
+
+
+def test_the_constant_stands_on_the_widest_system_and_a_single_fold_has_none(make_runs):
+    narrow, wide = make_runs("both", folds=(0, 1)), make_runs("age", folds=(0, 1, 2), seeds=(0, 1))
+    constant = constant_of([*narrow, *wide])
+    assert sorted(constant["fold"].unique()) == [0, 1, 2]
+    assert not constant["example"].duplicated().any()
+    assert constant_of(make_runs(folds=(0,))) is None
+
+
+def test_scores_beside_the_constant_are_those_of_the_summary_with_one_more_system(make_runs):
+    runs = make_runs()
+    table = scores_beside_constant(runs, [EXACT, MAE], replicates=20)
+    assert table["origin"].tolist() == ["ours", "ours", "baseline", "baseline"]
+    assert_allclose(table["pooled"][:2], summary(runs, [EXACT, MAE], replicates=20)["pooled"])
+    assert (table["dataset"] == "made-up").all()
+    assert table["score"].iloc[0].startswith(f"{table['pooled'].iloc[0]:.1f} [")
+    assert table["score"].iloc[1].startswith(f"{table['pooled'].iloc[1]:.2f} [")  # years have two digits
+
+
+def test_only_folds_and_seeds_that_both_have_are_compared(make_runs):
+    strong, weak = make_runs("both", (0, 1, 2), skill=3.0), make_runs("age", (1, 2, 3), skill=1.0)
+    table = compare(strong, weak, [EXACT], replicates=50)
+    assert [name for name in table if name.startswith("fold_")] == ["fold_1", "fold_2"]
+    pooled = EXACT.value(together(strong[1:])) - EXACT.value(together(weak[:2]))
+    each = [EXACT.value(a.predictions) - EXACT.value(b.predictions) for a, b in zip(strong[1:], weak[:2], strict=True)]
+    assert_allclose(table["difference"], pooled)
+    assert_allclose(table[["fold_1", "fold_2"]].iloc[0].tolist(), each)
+    assert_allclose(table["sd_over_folds"], np.std(each, ddof=1))
+    assert table["told_from_none"].item()
+    assert table["num_folds"].item() == 2
+    assert table["dataset"].item() == "made-up"
+
+
+def test_a_system_does_not_differ_from_itself(make_runs):
+    table = compare(make_runs(), make_runs("other"), [EXACT, MAE, GENDER_ACCURACY], replicates=20)
+    assert_allclose(table[["difference", "low", "high", "fold_0", "fold_1"]], 0)
+    assert not table["told_from_none"].any()
+
+
+def test_swapping_two_systems_turns_the_sign(make_runs):
+    one, other = make_runs(skill=2.5), make_runs("age", skill=1.0)
+    columns = ["difference", "mean_over_folds", "fold_0", "fold_1"]
+    assert_allclose(compare(one, other, [MAE], 20)[columns], -compare(other, one, [MAE], 20)[columns])
+
+
+def test_every_seed_gives_a_row_of_its_own(make_runs):
+    first, second = paired_predictions(make_runs(seeds=(0, 1)), make_runs("age", seeds=(0, 1, 2), skill=1.0))
+    assert len(first) == 2 * len(together(make_runs()))
+    assert not first["example"].duplicated().any()
+    assert first["subject"].tolist() == second["subject"].tolist()
+    table = compare(make_runs(seeds=(0, 1)), make_runs("age", seeds=(0, 1), skill=1.0), [EXACT], replicates=20)
+    assert table["num_seeds"].item() == 2
+    assert table["num_subjects"].item() == 40
+
+
+def test_examples_that_only_one_was_asked_about_are_left_out(make_runs):
+    one, other = make_runs(), make_runs("age", skill=1.0)
+    fewer = [Run(run.folder, run.record, run.predictions.iloc[7:]) for run in other]
+    assert compare(one, fewer, [MAE], replicates=5)["num_examples"].item() == len(together(one)) - 14
+
+
+def test_a_net_without_ages_is_compared_by_gender_alone(make_runs):
+    table = compare(make_runs(), without_age(make_runs("gender")), [EXACT, GENDER_ACCURACY], replicates=5)
+    assert table["metric"].tolist() == ["gender_accuracy"]
+    assert compare(make_runs(), without_age(make_runs("gender")), [EXACT], replicates=5).empty
+
+
+def test_what_cannot_be_paired_says_why(make_runs):
+    own = make_runs()
+    assert why_not_paired(own, make_runs("age")) is None
+    assert why_not_paired(own, []) == "no fold and seed that both have run"
+    assert why_not_paired(own, make_runs("age", seeds=(1,))) == "no fold and seed that both have run"
+    assert why_not_paired(own, make_runs("age", manifest_hash="other")).startswith("they read the corpus differently")
+    for run in (others := make_runs("age")):
+        run.predictions["example"] += 5000
+    assert why_not_paired(own, others) == "no face that both were asked about"
+    with pytest.raises(ValueError, match="cannot be paired: no face that both"):
+        compare(own, others)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-1.0, 2.0, "cannot be told from none"), (0.1, 2.0, "above 0"), (-2.0, -0.1, "below 0")],
+)
+def test_a_difference_is_told_from_none_when_its_interval_leaves_out_0(low, high, verdict):
+    row = {"difference": (low + high) / 2, "low": low, "high": high, "unit": "years", "num_folds": 1, "fold_0": 1.0}
+    words = in_words(pd.Series(row))
+    assert words.endswith(f"years, above 0 in 1 of 1 folds: {verdict}")
+    assert words.startswith(f"{(low + high) / 2:+.2f} [{low:+.2f}, {high:+.2f}]")
