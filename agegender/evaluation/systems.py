@@ -190,9 +190,10 @@ def compare(
 ) -> pd.DataFrame:
     """Return one row for each metric that both can be scored by: first minus second, on the same faces.
 
-    Columns: ``metric``, ``unit``, ``dataset``, ``difference`` with ``low`` and ``high`` (95 % interval over
-    subjects, drawn for both at once), ``told_from_none`` (whether the interval leaves out 0), ``fold_0``, ... with ``mean_over_folds`` and
-    ``sd_over_folds`` of the differences, ``num_folds``, ``num_seeds``, ``num_examples`` and ``num_subjects``.
+    Columns: ``metric``, ``unit``, ``dataset``, ``difference`` with ``low`` and ``high`` (95 % interval over subjects,
+    drawn for both at once), ``told_from_none`` (whether the interval leaves out 0), ``fold_0``, ... with
+    ``mean_over_folds`` and ``sd_over_folds`` of the differences, ``num_folds``, ``num_seeds``, ``num_examples`` and
+    ``num_subjects``. Empty when no metric can score both.
     Raises ``ValueError`` as `paired_predictions` does.
     """
     one, other = paired_predictions(first, second)
