@@ -1,21 +1,25 @@
 """Decoded faces on disk: every file is decoded and checked once, then read as one array."""
 
-import hashlib
-import json
 import os
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
+from agegender.data.cache_files import (
+    cache_name,
+    check_share,
+    notes_if_whole,
+    proof_of,
+    without_unreadable,
+    write_notes,
+)
 from agegender.data.images import UnreadableImageError, decode_image, resize_as_tensorflow_1
-from agegender.data.manifest import Manifest, TooManyQuarantinedError
-from agegender.files import replaced_atomically, write_text
+from agegender.data.manifest import Manifest
+from agegender.files import replaced_atomically
 
 
 @dataclass(frozen=True)
@@ -79,55 +83,21 @@ def cache_pixels(
     manifest: Manifest, folder: Path, recipe: Recipe, max_unusable_share: float, num_threads: int | None = None
 ) -> ImageCache:
     """Make the pixels of ``manifest`` by ``recipe``, or take them from ``folder``; all else as in ``cache_images``."""
-    if manifest.root is None:
-        raise ValueError("this manifest was read from labels only: read it again with the folder of its images")
-    name = _cache_name(manifest, recipe)
-    array_path, facts_path = Path(folder) / f"{name}.npy", Path(folder) / f"{name}.json"
-    unreadable = _unreadable_if_whole(array_path, facts_path)
-    if unreadable is None:
-        unreadable = _write_cache(manifest, array_path, facts_path, recipe, max_unusable_share, num_threads)
-    _check_share(manifest, unreadable, max_unusable_share)
-    bad_rows = np.array([int(row) for row in unreadable], dtype=np.int64)
-    readable = np.setdiff1d(np.arange(len(manifest)), bad_rows)
-    return ImageCache(_without(manifest, unreadable, readable), np.load(array_path, mmap_mode="r"), readable)
-
-
-def _cache_name(manifest: Manifest, recipe: Recipe) -> str:
-    digest = hashlib.sha256(f"{manifest.hash()} {recipe.settings}".encode())
-    for path in manifest.examples["path"]:
-        try:
-            status = os.stat(os.path.join(str(manifest.root), path))  # noqa: PTH116, PTH118 - a third of Path's time
-            digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-        except OSError:
-            digest.update(f"{path} missing\n".encode())
-    return f"{manifest.corpus}-{recipe.label}-{digest.hexdigest()[:16]}"
-
-
-def _unreadable_if_whole(array_path: Path, facts_path: Path) -> dict[str, str] | None:
-    """The unreadable rows of a cache that is whole, ``None`` for one that is missing or damaged."""
-    try:
-        facts = json.loads(facts_path.read_text())
-        unreadable = facts["unreadable"]
-        if array_path.stat().st_size == facts["num_bytes"] and _checksum(array_path, unreadable) == facts["crc32"]:
-            return unreadable
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
-
-
-def _checksum(path: Path, unreadable: dict[str, str]) -> int:
-    """The checksum of the images, and of the list of those that are none."""
-    crc = zlib.crc32(json.dumps(unreadable).encode()) if unreadable else 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 24):
-            crc = zlib.crc32(block, crc)
-    return crc
+    name = cache_name(manifest, recipe.label, recipe.settings)
+    array_path, notes_path = Path(folder) / f"{name}.npy", Path(folder) / f"{name}.json"
+    notes = notes_if_whole(array_path, notes_path, ("unreadable",))
+    unreadable: dict[str, str] = dict(notes["unreadable"]) if notes is not None else {}
+    if notes is None:
+        unreadable = _write_cache(manifest, array_path, notes_path, recipe, max_unusable_share, num_threads)
+    check_share(manifest, unreadable, max_unusable_share)
+    kept, rows = without_unreadable(manifest, unreadable)
+    return ImageCache(kept, np.load(array_path, mmap_mode="r"), rows)
 
 
 def _write_cache(
     manifest: Manifest,
     array_path: Path,
-    facts_path: Path,
+    notes_path: Path,
     recipe: Recipe,
     max_unusable_share: float,
     num_threads: int | None,
@@ -152,11 +122,10 @@ def _write_cache(
             for row, reason in enumerate(tqdm(reasons, "decoding faces", len(manifest), mininterval=2, unit="face")):
                 if reason is not None:
                     unreadable[str(row)] = reason
-        _check_share(manifest, unreadable, max_unusable_share)
+        check_share(manifest, unreadable, max_unusable_share)
         images.flush()
-        crc = _checksum(temporary, unreadable)
-        facts = {"num_bytes": temporary.stat().st_size, "crc32": crc, "unreadable": unreadable}
-    write_text(facts_path, json.dumps(facts))
+        proof = proof_of(temporary, {"unreadable": unreadable})
+    write_notes(notes_path, proof, {"unreadable": unreadable})
     return unreadable
 
 
@@ -171,25 +140,3 @@ def _take_room(path: Path) -> None:
         except OSError as error:
             reason = f"{error.strerror}: the decoded faces need {num_bytes / 2**20:,.0f} MiB"
             raise OSError(error.errno, reason, str(path.parent)) from error
-
-
-def _check_share(manifest: Manifest, unreadable: dict[str, str], max_share: float) -> None:
-    if len(unreadable) > max_share * len(manifest):
-        raise TooManyQuarantinedError(
-            f"{len(unreadable)} of {len(manifest)} files cannot be used, more than the {max_share:.0%} allowed. First: "
-            f"{next(iter(unreadable.values()))}. Repair the files, or raise the share that is allowed."
-        )
-
-
-def _without(manifest: Manifest, unreadable: dict[str, str], readable: np.ndarray) -> Manifest:
-    if not unreadable:
-        return manifest
-    bad = [int(row) for row in unreadable]
-    aside = pd.DataFrame(
-        {"path": manifest.examples["path"].iloc[bad].to_numpy(), "row": bad, "reason": list(unreadable.values())}
-    )
-    return replace(
-        manifest,
-        examples=manifest.examples.iloc[readable].reset_index(drop=True),
-        quarantine=pd.concat([manifest.quarantine, aside], ignore_index=True),
-    )

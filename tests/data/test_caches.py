@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from agegender.data import caches
+from agegender.data import cache_files, caches
 from agegender.data.caches import cache_images
 from agegender.data.images import decode_image, resize_as_tensorflow_1
 from agegender.data.manifest import TooManyQuarantinedError, build_manifest
@@ -249,7 +249,7 @@ def test_images_whose_facts_could_not_be_written_are_made_again(manifest, folder
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(caches, "write_text", full)
+        patched.setattr(cache_files, "write_text", full)
         with pytest.raises(OSError, match="No space left"):
             cache_images(manifest, folder, 10)
     assert len(cache_images(manifest, folder, 10).images) == 8
