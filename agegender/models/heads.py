@@ -12,8 +12,9 @@ from torch.nn import functional
 from agegender.labels import GENDERS, AgeScheme
 from agegender.models.age_classes import AgeClasses, checked
 
-Init = Literal["normal", "xavier"]
-"""First weights of the last layer: N(0, 0.01), or uniform after Glorot and Bengio (2010); its bias is 0."""
+Init = Literal["normal", "xavier", "torch"]
+"""First weights of the last layer: N(0, 0.01), or uniform after Glorot and Bengio (2010), and its bias 0; or both as
+torch starts a linear layer, uniform within ``1 / sqrt(in_features)``."""
 
 
 class LinearHead(nn.Module):
@@ -30,13 +31,14 @@ class LinearHead(nn.Module):
         if hidden_features is not None:
             self.hidden = nn.Sequential(nn.Linear(in_features, hidden_features), nn.ReLU())
         self.linear = nn.Linear(hidden_features or in_features, out_features)
+        if init not in ("normal", "xavier", "torch"):
+            raise ValueError(f"unknown init {init!r}: expected 'normal', 'xavier' or 'torch'")
         if init == "normal":
             nn.init.normal_(self.linear.weight, std=0.01)
         elif init == "xavier":
             nn.init.xavier_uniform_(self.linear.weight)
-        else:
-            raise ValueError(f"unknown init {init!r}: expected 'normal' or 'xavier'")
-        nn.init.zeros_(self.linear.bias)
+        if init != "torch":
+            nn.init.zeros_(self.linear.bias)
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Map (batch, in_features) to logits (batch, out_features)."""

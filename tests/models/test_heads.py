@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8, FAIRFACE_9, GENDERS
@@ -270,6 +271,15 @@ def test_xavier_weights_fill_their_bounds_evenly_and_the_bias_is_zero():
     assert layer.weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
     assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.01)
     assert (layer.bias == 0).all()
+
+
+def test_the_weights_of_torch_are_those_of_its_linear_layer():
+    torch.manual_seed(0)
+    layer = AgeGroupHead(4000, YEARS, init="torch").linear
+    torch.manual_seed(0)
+    expected = nn.Linear(4000, 101)
+    assert torch.equal(layer.weight, expected.weight)
+    assert torch.equal(layer.bias, expected.bias)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.float32, torch.float64])
