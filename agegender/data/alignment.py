@@ -77,8 +77,8 @@ def align_face(image: np.ndarray, landmarks: np.ndarray, size_px: int, crop: str
     numbers = tuple(back[:2].ravel().tolist())
     bands = [Image.fromarray(np.asarray(band, np.float32)) for band in part.split()]  # PIL cuts whole numbers downwards
     size, bilinear = (size_px, size_px), Image.Resampling.BILINEAR
-    turned = [np.rint(band.transform(size, Image.Transform.AFFINE, numbers, bilinear)) for band in bands]
-    return np.stack(turned, -1).astype(np.uint8)
+    turned = [np.asarray(band.transform(size, Image.Transform.AFFINE, numbers, bilinear)) for band in bands]
+    return np.rint(np.stack(turned, -1)).astype(np.uint8)
 
 
 def aligned_face(

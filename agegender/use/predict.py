@@ -3,28 +3,22 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from agegender.data.alignment import aligned_face
 from agegender.data.detection import find_faces
-from agegender.data.images import UnreadableImageError, decode_image, standardise
+from agegender.data.images import UnreadableImageError, decode_image
 from agegender.data.loading import EvaluationFaces
 from agegender.data.mtcnn import FaceDetector
-from agegender.labels import AgeScheme, scheme_named
-from agegender.models.heads import AgeGroupHead, GenderHead
-from agegender.models.lmtcnn import INPUT_PX, LMTCNN
-from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import load_weights, read_facts
 from agegender.training.prediction import predict
+from agegender.use.nets import Net, net_of
 
-DECODED_PX = 256
-"""Faces are decoded to this size and their centre is cut out, as in the intended test."""
-
-FACES_OF_PACKS = {"crop": "loose", "size_px": DECODED_PX}
+CROP_OF_PACKS = "loose"
 """The alignment that comes nearest to faces as their corpus cut them, for a model whose training aligned none."""
 
 BATCH_SIZE = 64
@@ -34,15 +28,15 @@ BATCH_SIZE = 64
 class Predictor:
     """A model that was read from a file, and what its file says of it."""
 
-    model: MultiTaskModel
-    scheme: AgeScheme
-    facts: dict
+    net: Net
+    facts: dict[str, Any]
 
     def of_files(self, paths: Sequence[Path], detect: bool | None = None) -> pd.DataFrame:
         """Return one row for each file, in order: what the model says, or why the file could not be read.
 
-        Columns: ``path``, ``age_group`` (the most probable label), ``age`` (years, the expected midpoint), one
-        probability ``p <label>`` for each group, ``p_female``, and ``problem`` (missing where there is none).
+        Columns: ``path``; of a model that knows age groups ``age_group`` (the most probable label) and one probability
+        ``p <label>`` for each group; of one that knows ages ``age`` (years; of groups the expected midpoint); of one
+        that knows gender ``p_female``; and ``problem`` (missing where there is none).
 
         With ``detect`` the pictures are photographs in which one face is found, turned upright and cut out as the
         model's training did (its fact ``alignment``); without, each is filled by one upright face already. ``None``
@@ -65,23 +59,26 @@ class Predictor:
     def _preparation(self, paths: Sequence[Path], detect: bool | None) -> Callable[[int], np.ndarray]:
         """Return the function that makes the face of file number ``i``."""
         trained = self.facts.get("alignment")  # None: the faces were taken as their corpus cut them
-        alignment = trained or FACES_OF_PACKS
-        size_px = int(alignment["size_px"])
+        crop, size_px = (trained or {}).get("crop", CROP_OF_PACKS), self.net.decoded_px
         if not (trained is not None if detect is None else detect):
             return lambda number: decode_image(paths[number], size_px)
         found = find_faces(paths, None, FaceDetector())
-        return lambda number: aligned_face(paths[number], found[number], size_px, alignment["crop"])
+        return lambda number: aligned_face(paths[number], found[number], size_px, crop)
 
     def _of_faces(self, faces: np.ndarray) -> pd.DataFrame:
-        batches = EvaluationFaces(faces, np.arange(len(faces)), {}, BATCH_SIZE, crop_px=INPUT_PX)
+        batches = EvaluationFaces(faces, np.arange(len(faces)), {}, BATCH_SIZE, crop_px=self.net.crop_px)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        decoded = predict(self.model, lambda batch: standardise(batch["images"]), batches, device)
-        groups = decoded["p_group"]
-        table = pd.DataFrame({"age_group": [self.scheme.labels[group] for group in groups.argmax(1)]})
-        table["age"] = decoded["age"]
-        for label, probabilities in zip(self.scheme.labels, groups.T, strict=True):
-            table[f"p {label}"] = probabilities
-        return table.assign(p_female=decoded["p_female"])
+        decoded = predict(self.net.model, self.net.prepare, batches, device)
+        table = pd.DataFrame(index=pd.RangeIndex(len(faces)))
+        groups, scheme = decoded.get("p_group"), self.net.scheme
+        if groups is not None and scheme is not None:
+            table["age_group"] = [scheme.labels[group] for group in groups.argmax(1)]
+        if "age" in decoded:
+            table["age"] = decoded["age"]
+        if groups is not None and scheme is not None:
+            for label, probabilities in zip(scheme.labels, groups.T, strict=True):
+                table[f"p {label}"] = probabilities
+        return table.assign(p_female=decoded["p_female"]) if "p_female" in decoded else table
 
 
 def load_predictor(path: Path) -> Predictor:
@@ -93,19 +90,9 @@ def load_predictor(path: Path) -> Predictor:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist: give the model.safetensors of a run folder")
     facts = read_facts(path)
-    if "architecture" not in facts or facts.get("name") != "LMTCNN":
-        raise ValueError(f"{path} does not say how its model is built: only files written by a run can be used")
-    if facts["architecture"]["uses_batch_statistics_at_test"]:
-        raise ValueError(
-            f"{path} was trained as published: it normalises a face by the other faces of its batch, so it has no "
-            "answer for a face alone. Use a run of the variant as_intended."
-        )
-    scheme = scheme_named(facts["scheme"])
-    encoder = LMTCNN(**facts["architecture"])
-    heads: dict[str, nn.Module] = {
-        "age": AgeGroupHead(encoder.out_features, scheme),
-        "gender": GenderHead(encoder.out_features),
-    }
-    model = MultiTaskModel(encoder, heads)
-    load_weights(model, path)
-    return Predictor(model, scheme, facts)
+    try:
+        net = net_of(facts)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+    load_weights(net.model, path)
+    return Predictor(net, facts)
