@@ -31,10 +31,11 @@ COLUMNS = (
 
 _OF_SYSTEM = ("pipeline", "system", "model", "dataset", "protocol", "source", "note")
 _OF_RESULT = ("metric", "published_as", "unit")
-PRINTED_ONLY = {"total_loss": "loss", "age_weight": "factor"}
+PRINTED_ONLY = {"total_loss": "loss", "age_weight": "factor", "group_loss": "loss"}
 """Numbers that sources print beside their metrics, with their units: no table of predictions can give them.
 
-``total_loss`` is what a training loop printed (loss of gender plus ``age_weight`` times loss of age)."""
+``total_loss`` is what a training loop printed (loss of gender plus ``age_weight`` times loss of age); ``group_loss`` is
+the cross-entropy of age groups on the part that was scored."""
 
 _UNITS = {metric.name: metric.unit for metric in METRICS} | PRINTED_ONLY
 

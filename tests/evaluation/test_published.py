@@ -153,6 +153,42 @@ def test_the_table_of_imdb_is_there_row_by_row():
     assert set(rows["age_weight"].dropna()) == {0.1, 0.01}
 
 
+def errors_on_timit(pipeline, start):
+    """Men -> (MAE, RMSE) in years and women -> the same, of the systems whose names start so."""
+    rows = load_published().query("dataset == 'timit' and pipeline == @pipeline and metric in ('mae', 'rmse')")
+    rows = rows[rows["system"].str.startswith(start)]
+    who = rows["system"].str.extract(r"\b(men|women)\b")[0].rename("who")
+    return {kind: tuple(part.set_index("metric")["value"][["mae", "rmse"]]) for kind, part in rows.groupby(who)}
+
+
+def test_the_table_of_timit_is_there_for_men_and_for_women():
+    assert errors_on_timit("timit", "ResNetSE34V2") == {"men": (5.25, 7.17), "women": (5.29, 7.25)}
+    assert errors_on_timit("timit", "Kwasny") == {"men": (5.12, 7.24), "women": (5.29, 8.12)}
+    assert errors_on_timit("field", "the same age for all") == {"men": (5.36, 8.07), "women": (6.23, 9.15)}
+    assert errors_on_timit("field", "Rajaa") == {"men": (4.8, 6.8), "women": (5.0, 7.4)}
+    genders = load_published().query("pipeline == 'timit' and metric == 'gender_accuracy'")["value"]
+    assert sorted(genders) == [99.30, 99.60]
+
+
+def test_the_utterances_of_timit_are_ten_of_each_subject_of_its_test_part():
+    counted = load_published().query("pipeline == 'timit' and num_examples.notna()").groupby("metric")["num_examples"]
+    assert counted.unique().map(sorted).to_dict() == {
+        "mae": [10 * 56, 10 * 112], "rmse": [10 * 56, 10 * 112], "gender_accuracy": [10 * (56 + 112)],
+    }  # fmt: skip
+
+
+def test_chance_on_common_voice_is_one_of_six_and_the_published_tcns_are_no_better():
+    rows = load_published().query("pipeline == 'commonvoice'").pivot_table("value", "system", "metric")
+    chance = rows.loc["one of six balanced groups"]
+    assert chance["exact"] == round(100 / 6, 2)
+    assert chance["group_loss"] == round(np.log(6), 3)
+    tcns = rows[rows.index.str.startswith("TCN")]
+    assert len(tcns) == 2
+    assert ((tcns["exact"] - chance["exact"]).abs() < 1).all()
+    assert (tcns["group_loss"] > chance["group_loss"]).all()
+    assert rows.loc["CNN v1 (README)"].tolist() == [35, 1.645]
+
+
 def test_printed_numbers_that_are_no_metric_have_names_of_their_own():
     assert not set(PRINTED_ONLY) & {metric.name for metric in METRICS}
 

@@ -1,0 +1,203 @@
+"""Speaker verification: how well scores of pairs of clips tell one subject from two.
+
+A trial is a pair of clips and whether one subject speaks in both; a score is higher the more alike they are. Trials
+are accepted from a threshold on. The *miss* rate is the share of trials of one subject that are then rejected, the
+*false alarm* rate the share of trials of two subjects that are accepted; both are fractions of 1.
+
+References: Martin and others (1997), "The DET Curve in Assessment of Detection Task Performance", Eurospeech; the
+detection cost is that of NIST's speaker recognition evaluations, section 3.1 of the plan for 2016.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from agegender.evaluation.intervals import REPLICATES, Interval, percentile_interval, resampled_counts, subject_codes
+from agegender.evaluation.metrics import Floats, checked_column
+
+Measure = Callable[[Floats, NDArray[np.bool_], Floats], float]
+"""A measure of scores, labels and weights, each (trials,): ``eer`` or ``min_dcf``."""
+
+_MAX_UNDEFINED = 0.05  # share of the replicates that may lack one kind of trial before an interval is refused
+
+
+def read_trials(path: Path) -> pd.DataFrame:
+    """Read a trial list of VoxCeleb: each line ``1 clip clip`` for one subject or ``0 clip clip`` for two.
+
+    Returns the columns ``is_same`` (bool), ``first`` and ``second`` (paths of clips as written), in the file's order.
+    Raises ``ValueError`` naming the file and the line for anything else, and for a list without trials.
+    """
+    rows = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        fields = line.split()
+        if fields and (len(fields) != 3 or fields[0] not in ("0", "1")):
+            raise ValueError(f"{path}, line {number}: expected '1' or '0' and two clips, got {line.strip()!r}")
+        if fields:
+            rows.append((fields[0] == "1", fields[1], fields[2]))
+    if not rows:
+        raise ValueError(f"{path} holds no trial")
+    return pd.DataFrame(rows, columns=["is_same", "first", "second"])
+
+
+def trial_scores(trials: pd.DataFrame, paths: Sequence[str], embeddings: Floats) -> Floats:
+    """Return the cosine of the embeddings of each trial's two clips, (trials,).
+
+    ``trials`` has the columns ``first`` and ``second``, which hold entries of ``paths``; ``embeddings`` is (clips,
+    features), or (clips, crops, features) for several crops of each clip: then the score is the mean cosine over all
+    pairs of a crop of the one and a crop of the other.
+
+    Raises ``ValueError`` when a trial names a clip that is not in ``paths``, when a path stands there twice, and for an
+    embedding that is zero or not finite.
+    """
+    clips = pd.Index(paths)
+    if len(clips) != len(embeddings):
+        raise ValueError(f"{len(clips)} paths for {len(embeddings)} embeddings")
+    if clips.has_duplicates:
+        raise ValueError(f"the clip {clips[clips.duplicated()][0]!r} has more than one embedding")
+    first, second = (_positions(trials, name, clips) for name in ("first", "second"))
+    crops = np.asarray(embeddings, dtype=np.float64).reshape(len(clips), -1, np.shape(embeddings)[-1])
+    lengths = np.linalg.norm(crops, axis=2, keepdims=True)
+    bad = ~(np.isfinite(lengths) & (lengths > 0)).all(axis=(1, 2))
+    if bad.any():
+        raise ValueError(f"{bad.sum()} embeddings are zero or not finite, the first of the clip {clips[bad][0]!r}")
+    directions = (crops / lengths).mean(axis=1)  # the mean of all products is the product of the means
+    return np.einsum("tf,tf->t", directions[first], directions[second])
+
+
+def _positions(trials: pd.DataFrame, name: str, clips: pd.Index) -> NDArray[np.intp]:
+    positions = clips.get_indexer(pd.Index(trials[name]))
+    missing = np.flatnonzero(positions < 0)
+    if missing.size:
+        clip = trials[name].iloc[missing[0]]
+        raise ValueError(
+            f"{missing.size} of {len(trials)} trials name a {name} clip that has no embedding: "
+            f"trial {missing[0]} names {clip!r}; read the clips of the list, or leave these trials out"
+        )
+    return positions
+
+
+def error_rates(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) -> tuple[Floats, Floats, Floats]:
+    """Return thresholds, miss rates and false alarm rates, from accepting no trial to accepting all.
+
+    ``scores`` and ``is_same`` are (trials,); ``weights`` (trials,) says how often each trial counts, once if it is not
+    given. The thresholds fall: infinity, then every score that occurs, once; trials of equal score are accepted
+    together. Raises ``ValueError`` for a score that is not finite, a label that is not true or false (1 or 0), and when
+    there are no trials of one subject, or none of two.
+    """
+    values, same = _checked(scores, is_same)
+    weight = np.ones(len(values)) if weights is None else checked_column(weights, "weights")
+    of_same, of_two = np.where(same, weight, 0.0), np.where(same, 0.0, weight)
+    for total, kind in ((of_same.sum(), "one subject"), (of_two.sum(), "two subjects")):
+        if not total > 0:
+            raise ValueError(f"there is no trial of {kind}: error rates need trials of one and of two subjects")
+    order = np.argsort(-values, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)  # the last trial of each score
+    accepted_same, accepted_two = (np.append(0.0, part[order].cumsum()[ends]) for part in (of_same, of_two))
+    thresholds = np.append(np.inf, values[order][ends])
+    return thresholds, 1 - accepted_same / accepted_same[-1], accepted_two / accepted_two[-1]
+
+
+def _checked(scores: ArrayLike, is_same: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    values, labels = checked_column(scores, "scores"), checked_column(is_same, "is_same")
+    if len(values) != len(labels):
+        raise ValueError(f"{len(values)} scores for {len(labels)} labels")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"is_same must hold true and false, or 1 and 0, got {np.setdiff1d(labels, (0, 1))[0]:g}")
+    return values, labels == 1
+
+
+def eer(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) -> float:
+    """Return the equal error rate: where miss and false alarm rate are equal, as a fraction of 1.
+
+    Between two thresholds both rates are taken to change in proportion (the straight line of the ROC curve), as if
+    trials of equal score were accepted by lot: scores that are all equal have 0.5. Inputs as in `error_rates`.
+
+    >>> eer([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0])
+    0.5
+    """
+    _, miss, false_alarm = error_rates(scores, is_same, weights)
+    excess = false_alarm - miss  # from -1 to 1
+    after = int(np.argmax(excess >= 0))
+    share = -excess[after - 1] / (excess[after] - excess[after - 1])
+    return float(false_alarm[after - 1] + share * (false_alarm[after] - false_alarm[after - 1]))
+
+
+def min_dcf(
+    scores: ArrayLike,
+    is_same: ArrayLike,
+    weights: Floats | None = None,
+    p_same: float = 0.05,
+    miss_cost: float = 1.0,
+    false_alarm_cost: float = 1.0,
+) -> float:
+    """Return the least normalised detection cost over all thresholds; 1 is what accepting none or all costs.
+
+    The cost is ``miss_cost * p_same * miss + false_alarm_cost * (1 - p_same) * false_alarm``, over the lesser of
+    ``miss_cost * p_same`` and ``false_alarm_cost * (1 - p_same)``. ``p_same`` is how probable it is beforehand that
+    one subject speaks in both clips. Inputs as in `error_rates`; raises ``ValueError`` for a ``p_same`` outside (0, 1)
+    or a cost that is not above 0.
+
+    >>> min_dcf([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0], p_same=0.5)
+    0.5
+    """
+    if not 0 < p_same < 1 or not min(miss_cost, false_alarm_cost) > 0:
+        raise ValueError(
+            f"p_same must lie between 0 and 1 and costs above 0, got {p_same}, {miss_cost} and {false_alarm_cost}"
+        )
+    _, miss, false_alarm = error_rates(scores, is_same, weights)
+    of_miss, of_alarm = miss_cost * p_same, false_alarm_cost * (1 - p_same)
+    return float((of_miss * miss + of_alarm * false_alarm).min() / min(of_miss, of_alarm))
+
+
+def verification_interval(
+    measure: Measure,
+    scores: ArrayLike,
+    is_same: ArrayLike,
+    first_subjects: ArrayLike,
+    second_subjects: ArrayLike,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return ``measure`` with its interval over subjects; ``num_examples`` counts trials.
+
+    Subjects are drawn with replacement. A subject drawn k times is k people with the same clips: a trial of one
+    subject then counts k times, and one of two subjects the product of their numbers. Replicates in which one kind of
+    trial does not occur are left out. Raises ``ValueError`` when they are more than 5 %, which few subjects cause, and
+    when a label contradicts the subjects (examples,) of its two clips.
+    """
+    values, same = _checked(scores, is_same)
+    both = np.concatenate([np.asarray(first_subjects, dtype=object), np.asarray(second_subjects, dtype=object)])
+    codes, num_subjects = subject_codes(both)
+    first, second = np.split(codes, 2)
+    _check_labels(same, first, second, both)
+    replicated = []
+    for counts in resampled_counts(num_subjects, replicates, seed):
+        for drawn in counts:
+            weights = drawn[first] * np.where(same, 1.0, drawn[second])
+            if weights[same].any() and weights[~same].any():
+                replicated.append(measure(values, same, weights))
+    if len(replicated) < (1 - _MAX_UNDEFINED) * replicates:
+        raise ValueError(
+            f"{replicates - len(replicated)} of {replicates} replicates lack trials of one subject or of two: "
+            f"{num_subjects} subjects are too few for an interval"
+        )
+    value = measure(values, same, np.ones(len(values)))
+    return replace(percentile_interval(value, np.array(replicated), both, level), num_examples=len(values))
+
+
+def _check_labels(
+    same: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], names: NDArray[np.object_]
+) -> None:
+    if len(first) != len(same):
+        raise ValueError(f"{len(first)} pairs of subjects for {len(same)} trials")
+    wrong = np.flatnonzero(same != (first == second))
+    if wrong.size:
+        trial = wrong[0]
+        said = "one subject" if same[trial] else "two subjects"
+        named = f"{names[trial]!r} and {names[len(same) + trial]!r}"
+        raise ValueError(f"trial {trial} is labelled as {said}, but its clips are of {named}")

@@ -1,0 +1,239 @@
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.metrics import roc_curve
+
+from agegender.evaluation.verification import (
+    eer,
+    error_rates,
+    min_dcf,
+    read_trials,
+    trial_scores,
+    verification_interval,
+)
+
+SCORES = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
+LABELS = [1, 1, 0, 1, 0, 0, 1]
+"""Four trials of one subject and three of two."""
+
+
+def made_up(num_trials=400, seed=0, digits=2):
+    generator = np.random.default_rng(seed)
+    is_same = generator.random(num_trials) < 0.3
+    return np.round(generator.normal(size=num_trials) + 1.5 * is_same, digits), is_same
+
+
+def test_hand_made_scores_give_the_rates_counted_by_hand():
+    thresholds, miss, false_alarm = error_rates(SCORES, LABELS)
+    assert thresholds.tolist() == [np.inf, *SCORES]
+    assert_allclose(miss, np.array([4, 3, 2, 2, 1, 1, 1, 0]) / 4)
+    assert_allclose(false_alarm, np.array([0, 0, 0, 1, 1, 2, 3, 3]) / 3)
+
+
+def test_hand_made_scores_give_the_equal_error_rate_counted_by_hand():
+    assert eer(SCORES, LABELS) == pytest.approx(1 / 3)  # between 2/4 and 1/4 misses, at 1 of 3 false alarms
+    assert eer([3, 2, 1, 0], [1, 1, 0, 0]) == 0
+    assert eer([3, 2, 1, 0], [0, 0, 1, 1]) == 1
+
+
+def test_hand_made_scores_give_the_least_cost_counted_by_hand():
+    costs = [0.05 * miss + 0.95 * alarm for miss, alarm in ((1, 0), (0.5, 0), (0.25, 1 / 3), (0, 1))]
+    assert min_dcf(SCORES, LABELS) == pytest.approx(min(costs) / 0.05) == pytest.approx(0.5)
+    assert min_dcf(SCORES, LABELS, p_same=0.6) == pytest.approx((0.6 * 0.25 + 0.4 / 3) / 0.4)
+    assert min_dcf(SCORES, LABELS, p_same=0.5, miss_cost=10) == pytest.approx(1.0)  # to accept all costs 0.5 / 0.5
+
+
+def test_the_rates_are_those_of_scikit_learn():
+    scores, is_same = made_up()
+    false_alarm, hit, thresholds = roc_curve(is_same, scores, drop_intermediate=False)
+    for ours, theirs in zip(error_rates(scores, is_same), (thresholds, 1 - hit, false_alarm), strict=True):
+        assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_the_equal_error_rate_is_where_the_curve_of_scikit_learn_crosses_the_diagonal():
+    scores, is_same = made_up()
+    false_alarm, hit, _ = roc_curve(is_same, scores, drop_intermediate=False)
+    found = eer(scores, is_same)
+    assert np.interp(found, false_alarm, hit) == pytest.approx(1 - found)
+    assert 0.1 < found < 0.4
+
+
+def test_equal_scores_are_accepted_together_as_if_by_lot():
+    assert eer([1, 1, 1, 1], [1, 0, 1, 0]) == 0.5
+    assert min_dcf([1, 1, 1, 1], [1, 0, 1, 0]) == 1
+    thresholds, miss, false_alarm = error_rates([2, 1, 1, 0], [1, 1, 0, 0])
+    assert thresholds.tolist() == [np.inf, 2, 1, 0]
+    assert miss.tolist() == [1, 0.5, 0, 0]
+    assert false_alarm.tolist() == [0, 0, 0.5, 1]
+    assert eer([2, 1, 1, 0], [1, 1, 0, 0]) == 0.25
+    assert eer([2, 1, 1, 0], [1, 0, 1, 0]) == 0.25
+
+
+def test_neither_the_order_nor_the_scale_of_the_scores_matters():
+    scores, is_same = made_up()
+    order = np.random.default_rng(1).permutation(len(scores))
+    for measure in (eer, min_dcf):
+        assert measure(scores[order], is_same[order]) == pytest.approx(measure(scores, is_same))
+        assert measure(np.exp(scores), is_same) == pytest.approx(measure(scores, is_same))
+    assert eer(-scores, ~is_same) == pytest.approx(eer(scores, is_same))
+
+
+def test_a_weight_counts_a_trial_that_many_times():
+    scores, is_same = made_up(60)
+    weights = np.random.default_rng(2).integers(0, 4, 60)
+    for measure in (eer, min_dcf):
+        repeated = measure(np.repeat(scores, weights), np.repeat(is_same, weights))
+        assert measure(scores, is_same, weights.astype(float)) == pytest.approx(repeated)
+
+
+@pytest.mark.parametrize("measure", [eer, min_dcf])
+def test_trials_of_one_kind_only_are_refused(measure):
+    with pytest.raises(ValueError, match="there is no trial of two subjects"):
+        measure([0.5, 0.6], [1, 1])
+    with pytest.raises(ValueError, match="there is no trial of one subject"):
+        measure([0.5, 0.6], [0, 0])
+    with pytest.raises(ValueError, match="there is no trial of two subjects"):
+        measure([0.5, 0.6], [1, 0], np.array([1.0, 0.0]))
+
+
+def test_scores_and_labels_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="scores are not finite, the first is nan at position 1"):
+        eer([0.5, np.nan], [1, 0])
+    with pytest.raises(ValueError, match="2 scores for 3 labels"):
+        eer([0.5, 0.6], [1, 0, 1])
+    with pytest.raises(ValueError, match="1 and 0, got 2"):
+        eer([0.5, 0.6], [1, 2])
+    with pytest.raises(ValueError, match="scores is empty"):
+        eer([], [])
+    for options in ({"p_same": 0.0}, {"p_same": 1.0}, {"miss_cost": 0.0}):
+        with pytest.raises(ValueError, match="p_same must lie between 0 and 1 and costs above 0"):
+            min_dcf(SCORES, LABELS, **options)
+
+
+TRIALS = "1 id1/a/1.wav id1/a/2.wav\n0 id1/a/1.wav id2/b/1.wav\n\n0 id2/b/1.wav id1/a/2.wav\n"
+CLIPS = ["id1/a/1.wav", "id1/a/2.wav", "id2/b/1.wav"]
+
+
+@pytest.fixture
+def trial_list(tmp_path):
+    def write(text):
+        path = tmp_path / "trials.txt"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_trial_list_is_read_in_its_order(trial_list):
+    trials = read_trials(trial_list(TRIALS))
+    assert trials["is_same"].tolist() == [True, False, False]
+    assert trials["first"].tolist() == ["id1/a/1.wav", "id1/a/1.wav", "id2/b/1.wav"]
+    assert trials["second"].tolist() == ["id1/a/2.wav", "id2/b/1.wav", "id1/a/2.wav"]
+
+
+@pytest.mark.parametrize("line", ["2 a.wav b.wav", "1 a.wav", "a.wav b.wav 1", "1 a.wav b.wav c.wav"])
+def test_a_line_that_is_no_trial_is_refused_with_its_number(trial_list, line):
+    with pytest.raises(ValueError, match=rf"trials.txt, line 5: expected '1' or '0' and two clips, got '{line}'"):
+        read_trials(trial_list(TRIALS + line))
+
+
+def test_an_empty_trial_list_is_refused(trial_list):
+    with pytest.raises(ValueError, match=r"trials.txt holds no trial"):
+        read_trials(trial_list("\n"))
+
+
+def test_a_score_is_the_cosine_of_the_two_embeddings(trial_list):
+    embeddings = np.array([[3.0, 0.0], [1.0, 1.0], [0.0, -2.0]])
+    found = trial_scores(read_trials(trial_list(TRIALS)), CLIPS, embeddings)
+    assert_allclose(found, [np.sqrt(0.5), 0.0, -np.sqrt(0.5)], atol=1e-12)
+
+
+def test_of_several_crops_the_score_is_the_mean_over_all_pairs(trial_list):
+    crops = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    trials = read_trials(trial_list(TRIALS))
+    expected = []
+    for a, b in zip(trials["first"], trials["second"], strict=True):
+        pairs = [(x, y) for x in crops[CLIPS.index(a)] for y in crops[CLIPS.index(b)]]
+        expected.append(np.mean([x @ y / (np.linalg.norm(x) * np.linalg.norm(y)) for x, y in pairs]))
+    assert_allclose(trial_scores(trials, CLIPS, crops), expected, atol=1e-6)
+
+
+def test_a_trial_with_a_missing_clip_is_named(trial_list):
+    trials = read_trials(trial_list(TRIALS))
+    with pytest.raises(
+        ValueError, match=r"1 of 3 trials name a first clip that has no embedding: trial 2 .*id2/b/1.wav"
+    ):
+        trial_scores(trials, CLIPS[:2], np.ones((2, 4)))
+    with pytest.raises(ValueError, match=r"2 of 3 trials name a second clip .* trial 0 names 'id1/a/2.wav'"):
+        trial_scores(trials, [CLIPS[0], CLIPS[2]], np.ones((2, 4)))
+
+
+def test_embeddings_without_a_direction_or_a_clip_of_their_own_are_refused(trial_list):
+    trials = read_trials(trial_list(TRIALS))
+    for bad in (0.0, np.nan):
+        embeddings = np.ones((3, 4))
+        embeddings[1] = bad
+        with pytest.raises(
+            ValueError, match=r"1 embeddings are zero or not finite, the first of the clip 'id1/a/2.wav'"
+        ):
+            trial_scores(trials, CLIPS, embeddings)
+    with pytest.raises(ValueError, match=r"'id1/a/1.wav' has more than one embedding"):
+        trial_scores(trials, [*CLIPS[:2], CLIPS[0]], np.ones((3, 4)))
+    with pytest.raises(ValueError, match="3 paths for 2 embeddings"):
+        trial_scores(trials, CLIPS, np.ones((2, 4)))
+
+
+def subjects_of_trials(num_subjects=30, seed=0):
+    """All pairs of subjects once, and four trials of each with itself; subjects differ in how alike they sound."""
+    generator = np.random.default_rng(seed)
+    first, second = np.triu_indices(num_subjects, k=1)
+    own = np.repeat(np.arange(num_subjects), 4)
+    first, second = np.concatenate([first, own]), np.concatenate([second, own])
+    is_same = first == second
+    ease = generator.normal(2.0, 1.0, num_subjects)
+    scores = generator.normal(size=len(first)) + np.where(is_same, ease[first], 0.0)
+    return scores, is_same, first, second
+
+
+def test_the_interval_holds_the_value_and_counts_trials_and_subjects():
+    scores, is_same, first, second = subjects_of_trials()
+    for measure in (eer, min_dcf, partial(min_dcf, p_same=0.5)):
+        found = verification_interval(measure, scores, is_same, first, second, replicates=100)
+        assert found.value == measure(scores, is_same)
+        assert found.low < found.value < found.high
+        assert (found.num_examples, found.num_subjects) == (30 * 29 // 2 + 120, 30)
+        assert found == verification_interval(measure, scores, is_same, first, second, replicates=100)
+
+
+def test_a_replicate_is_what_the_drawn_subjects_make_when_those_drawn_twice_are_twins():
+    scores, is_same, first, second = subjects_of_trials(6)
+    weights = []
+
+    def remember(values, same, weight):
+        weights.append(weight)
+        return 0.0
+
+    verification_interval(remember, scores, is_same, first, second, replicates=3, seed=2)
+    table = pd.DataFrame({"first": first, "second": second, "is_same": is_same, "weight": weights[0]})
+    drawn = table[table["is_same"]].groupby("first")["weight"].first()
+    assert drawn.sum() == 6
+    others = table[~table["is_same"]]
+    assert_allclose(others["weight"], drawn[others["first"]].to_numpy() * drawn[others["second"]].to_numpy())
+    assert (weights[-1] == 1).all()
+
+
+def test_more_subjects_make_a_narrower_interval():
+    few, many = (verification_interval(eer, *subjects_of_trials(number), replicates=100) for number in (12, 48))
+    assert many.high - many.low < few.high - few.low
+
+
+def test_too_few_subjects_and_labels_that_contradict_the_subjects_are_refused():
+    with pytest.raises(ValueError, match="2 subjects are too few for an interval"):
+        verification_interval(eer, [0.9, 0.8, 0.1], [1, 1, 0], ["a", "b", "a"], ["a", "b", "b"], replicates=50)
+    with pytest.raises(ValueError, match="trial 1 is labelled as one subject, but its clips are of 'b' and 'c'"):
+        verification_interval(eer, [0.9, 0.8, 0.1], [1, 1, 0], ["a", "b", "a"], ["a", "c", "b"])
+    with pytest.raises(ValueError, match="2 pairs of subjects for 3 trials"):
+        verification_interval(eer, [0.9, 0.8, 0.1], [1, 1, 0], ["a", "b"], ["a", "b"])
