@@ -95,7 +95,10 @@ class ResidualTCN(nn.Module):
         self.norm = nn.BatchNorm1d(num_mels)
         widths = [num_mels] + num_blocks * [num_channels]
         self.blocks = nn.Sequential(
-            *(TemporalBlock(*widths[level : level + 2], kernel_size, 2**level, dropout) for level in range(num_blocks))
+            *(
+                TemporalBlock(widths[level], widths[level + 1], kernel_size, 2**level, dropout)
+                for level in range(num_blocks)
+            )
         )
         self.receptive_field = 1 + 2 * (kernel_size - 1) * (2**num_blocks - 1)
         self.out_features = num_channels
