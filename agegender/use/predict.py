@@ -59,7 +59,7 @@ class Predictor:
     def _preparation(self, paths: Sequence[Path], detect: bool | None) -> Callable[[int], np.ndarray]:
         """Return the function that makes the face of file number ``i``."""
         trained = self.facts.get("alignment")  # None: the faces were taken as their corpus cut them
-        crop, size_px = (trained or {}).get("crop", CROP_OF_PACKS), self.net.decoded_px
+        crop, size_px = (trained["crop"], trained["size_px"]) if trained else (CROP_OF_PACKS, self.net.decoded_px)
         if not (trained is not None if detect is None else detect):
             return lambda number: decode_image(paths[number], size_px)
         found = find_faces(paths, None, FaceDetector())

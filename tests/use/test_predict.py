@@ -8,12 +8,14 @@ from PIL import Image
 
 from agegender.cli import main
 from agegender.data.alignment import cache_aligned_faces
-from agegender.data.images import decode_image, standardise
+from agegender.data.images import decode_image, normalise, standardise
 from agegender.data.manifest import build_manifest
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.heads import AgeGroupHead, AgeRegressionHead, GenderHead
+from agegender.models.levi_hassner import LeviHassner
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.multitask import MultiTaskModel
+from agegender.models.resnet import ResNetEncoder
 from agegender.training.checkpoints import save_weights
 from agegender.use.predict import load_predictor
 from tests.photographs import draw, photo_of
@@ -146,3 +148,35 @@ def test_the_command_writes_a_table_and_counts_what_it_could_not_read(folder, tm
 def test_the_command_names_a_missing_model(folder, capsys):
     assert main(["predict", str(folder / "none.safetensors"), str(folder / "0.png")]) == 2
     assert "none.safetensors does not exist" in capsys.readouterr().err
+
+
+def write_years_model(path):
+    torch.manual_seed(0)
+    heads = {"age": AgeRegressionHead(512, "l1", 512, 33.0), "gender": GenderHead(512, 512)}
+    model = MultiTaskModel(ResNetEncoder(18), heads)
+    save_weights(model, path, {"name": "ResNet", "model": "resnet18-l1-64", "channel_order": "bgr", "alignment": None})
+    return model.eval()
+
+
+def test_a_model_of_years_says_years_and_no_groups(folder, tmp_path):
+    model = write_years_model(tmp_path / "years.safetensors")
+    face = torch.from_numpy(decode_image(folder / "1.png", 64).copy())[None]
+    with torch.no_grad():
+        said = model.decode(model(normalise(face, "bgr")))
+    table = load_predictor(tmp_path / "years.safetensors").of_files([folder / "1.png"])
+    assert list(table) == ["path", "age", "p_female", "problem"]
+    assert table["age"][0] == pytest.approx(float(said["age"]), abs=1e-3)
+    assert table["p_female"][0] == pytest.approx(float(said["p_female"]), abs=1e-5)
+
+
+@pytest.mark.parametrize(("task", "columns"), [("age", {"age_group", "age"}), ("gender", {"p_female"})])
+def test_a_model_of_one_task_says_nothing_about_the_other(folder, tmp_path, task, columns):
+    architecture = {"normalisation": "caffe", "pooling": "floor", "init": "he"}
+    heads = {"age": AgeGroupHead(512, ADIENCE_8), "gender": GenderHead(512)}
+    model = MultiTaskModel(LeviHassner(**architecture), {task: heads[task]})
+    facts = {"name": "LeviHassner", "architecture": architecture, "scheme": "adience-8", "variant": "as_intended"}
+    save_weights(model, tmp_path / "single.safetensors", facts | {"model": task})
+    table = load_predictor(tmp_path / "single.safetensors").of_files([folder / "1.png"])
+    said = {name for name in table if not name.startswith("p (")} - {"path", "problem"}
+    assert said == columns
+    assert any(name.startswith("p (") for name in table) == (task == "age")
