@@ -1,0 +1,112 @@
+"""Weights by age: the fewer training examples there are of an age, the more each of them counts.
+
+Label distribution smoothing (LDS) lends every age some of its neighbours' examples before it counts. Reference: Yang,
+Zha, Chen, Wang and Katabi (2021), "Delving into deep imbalanced regression", ICML, section 3.1, equation 1.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+YEARS = 121
+"""Ages are from 0 to 120 completed years."""
+
+
+def gaussian_kernel(size: int = 9, std: float = 1.0) -> np.ndarray:
+    """Return ``exp(-x^2 / (2 std^2))`` for ``size`` whole numbers ``x`` around 0. The defaults are published."""
+    return np.exp(-(_around_zero(size, std) ** 2) / (2 * std**2))
+
+
+def laplace_kernel(size: int = 9, scale: float = 1.0) -> np.ndarray:
+    """Return ``exp(-|x| / scale)`` for ``size`` whole numbers ``x`` around 0."""
+    return np.exp(-np.abs(_around_zero(size, scale)) / scale)
+
+
+def triangular_kernel(size: int = 9) -> np.ndarray:
+    """Return a triangle of ``size`` numbers that falls in equal steps from 1 to 0, just outside of it, either way.
+
+    >>> triangular_kernel(3)
+    array([0.5, 1. , 0.5])
+    """
+    return 1 - np.abs(_around_zero(size, 1.0)) / ((size + 1) / 2)
+
+
+def smoothed(counts: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Return ``sum_j kernel(i - j) counts_j`` for each ``i``: equation 1. Beyond the ends there are no examples.
+
+    ``kernel`` has an odd length and its middle belongs to ``i - j = 0``; it is used as it is, whatever its sum.
+    """
+    if kernel.ndim != 1 or len(kernel) % 2 == 0:
+        raise ValueError(f"a kernel needs an odd number of values, got shape {kernel.shape}")
+    half = len(kernel) // 2
+    return np.convolve(counts, kernel)[half : half + len(counts)]
+
+
+def year_weights(
+    ages: np.ndarray,
+    how: Literal["inverse", "sqrt_inverse"] = "sqrt_inverse",
+    kernel: np.ndarray | None = None,
+    unit_years: float = 1.0,
+    num_bins: int = YEARS,
+) -> np.ndarray:
+    """Return the weight of an example by its completed years, (121,), from the ``ages`` in years of the training part.
+
+    The ages are counted in ``num_bins`` bins of ``unit_years`` years; the last also takes all that is above it. A bin
+    with the count ``n`` weighs ``1 / sqrt(n)`` (``"sqrt_inverse"``) or ``1 / n`` with ``n`` held between 5 and 1,000
+    (``"inverse"``). With a ``kernel`` the square root, or the held count, is ``smoothed`` first (LDS). The weights are
+    scaled to a mean of 1 over the training examples. A bin without an example has the weight of the nearest one with
+    examples, so that a validation part may hold other ages.
+
+    The published TIMIT code has 80 bins, and ages divided by 100 in them: ``unit_years=100`` puts everybody into the
+    first bin, so that every weight is 1 whatever else is asked for. Raises ``ValueError`` for no ages at all, and for
+    the first one that is NaN or not between 0 and 120.
+
+    >>> weights = year_weights(np.array([20.5, 20.0, 20.9, 20.1, 60.0]))
+    >>> weights[[20, 60, 61]].round(3)
+    array([0.833, 1.667, 1.667])
+    >>> year_weights(np.array([20.5, 20.0, 60.0]), unit_years=100.0)[[20, 60]]
+    array([1., 1.])
+    """
+    if how not in ("inverse", "sqrt_inverse"):
+        raise ValueError(f"unknown weighting {how!r}: expected 'inverse' or 'sqrt_inverse'")
+    bins = _bins(_checked(ages), unit_years, num_bins)
+    counts = np.bincount(bins, minlength=num_bins).astype(np.float64)
+    sizes = np.sqrt(counts) if how == "sqrt_inverse" else counts.clip(5, 1000)
+    if kernel is not None:
+        sizes = smoothed(sizes, kernel)
+    weights = 1 / sizes[_nearest(np.flatnonzero(counts), num_bins)]
+    weights /= weights[bins].mean()
+    return weights[_bins(np.arange(float(YEARS)), unit_years, num_bins)]
+
+
+def example_weights(ages: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weight (examples,) of each of ``ages`` (examples,) in years, from those of ``year_weights``."""
+    return weights[_checked(ages).astype(np.int64)]
+
+
+def _bins(ages: np.ndarray, unit_years: float, num_bins: int) -> np.ndarray:
+    if not unit_years > 0 or num_bins < 1:
+        raise ValueError(f"bins need unit_years above 0 and at least one bin, got {unit_years} and {num_bins}")
+    return np.minimum((ages / unit_years).astype(np.int64), num_bins - 1)
+
+
+def _nearest(known: np.ndarray, num_bins: int) -> np.ndarray:
+    """For each bin the nearest of ``known``; of two as near, the younger."""
+    return known[np.abs(np.arange(num_bins)[:, None] - known).argmin(1)]
+
+
+def _checked(ages: np.ndarray) -> np.ndarray:
+    ages = np.asarray(ages, dtype=np.float64)
+    if ages.ndim != 1 or len(ages) == 0:
+        raise ValueError(f"expected the ages of one or more examples, got shape {ages.shape}")
+    is_known = (ages >= 0) & (ages < YEARS)  # written this way round so that NaN is none
+    if not is_known.all():
+        row = int(np.flatnonzero(~is_known)[0])
+        raise ValueError(f"the age of example {row} is {ages[row]}, not from 0 to 120: leave such examples out first")
+    return ages
+
+
+def _around_zero(size: int, width: float) -> np.ndarray:
+    if size < 1 or size % 2 == 0 or not width > 0:
+        raise ValueError(f"a kernel needs an odd size and a width above 0, got {size} and {width}")
+    return np.arange(size, dtype=np.float64) - size // 2
