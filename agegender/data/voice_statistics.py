@@ -1,0 +1,88 @@
+"""A recording in 68 numbers: its cepstral coefficients and its pitch, each summed up over the frames.
+
+The classical way to describe a voice, before nets read spectrograms: what stays of the vocal tract (MFCC) and of the
+vocal folds (pitch) when time is taken away. References: Davis and Mermelstein (1980), "Comparison of Parametric
+Representations for Monosyllabic Word Recognition", for MFCC; de Cheveigné and Kawahara (2002), "YIN, a fundamental
+frequency estimator for speech and music", for pitch. Both are librosa's.
+"""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from agegender.data.clips import ClipCache
+from agegender.files import replaced_atomically
+
+Floats = NDArray[np.float64]
+
+NUM_MFCC = 21
+WINDOW, HOP = 512, 256  # samples of the MFCC; 32 and 16 ms at 16 kHz
+PITCH_WINDOW = 1024  # samples: holds two periods of the lowest pitch at up to 33 kHz
+LOWEST_HZ, HIGHEST_HZ = 65.0, 500.0
+QUIET_DB = 30.0
+"""A frame that is further below the loudest frame of its clip has no pitch worth asking for."""
+NUM_STATISTICS = 3 * NUM_MFCC - 1 + 6
+_VERSION = 1  # counts the definitions of the statistics: older caches are made again
+
+
+def voice_statistics(samples: np.ndarray, rate_hz: int) -> Floats:
+    """Describe a clip (samples,) in [-1, 1] by ``NUM_STATISTICS`` numbers, none of which depends on its loudness.
+
+    Of the MFCC the means (without the first coefficient, which is the loudness), standard deviations, and standard
+    deviations of their changes from frame to frame; then those of ``pitch_statistics``. Raises ``ValueError`` for a
+    clip that is shorter than one pitch window or not finite.
+    """
+    if samples.ndim != 1 or len(samples) < PITCH_WINDOW or not np.isfinite(samples).all():
+        raise ValueError(f"expected a clip of {PITCH_WINDOW} finite samples or more, got the shape {samples.shape}")
+    mfcc = librosa.feature.mfcc(y=samples, sr=rate_hz, n_mfcc=NUM_MFCC, n_fft=WINDOW, hop_length=HOP, n_mels=40)
+    changes = np.diff(mfcc, axis=1)
+    found = [mfcc.mean(1)[1:], mfcc.std(1), changes.std(1), pitch_statistics(samples, rate_hz)]
+    return np.concatenate(found).astype(np.float64)
+
+
+def pitch_statistics(samples: np.ndarray, rate_hz: int) -> Floats:
+    """Return the pitch of a clip (samples,): 10 %, 50 % and 90 % quantile, mean, standard deviation, mean change.
+
+    In octaves above 55 Hz, over the frames within ``QUIET_DB`` of the loudest. YIN gives a pitch for every frame, also
+    for one without: quantiles and deviation say what is made of such frames, too.
+    """
+    pitch_hz = librosa.yin(
+        samples, fmin=LOWEST_HZ, fmax=HIGHEST_HZ, sr=rate_hz, frame_length=PITCH_WINDOW, hop_length=HOP
+    )
+    loudness = librosa.feature.rms(y=samples, frame_length=PITCH_WINDOW, hop_length=HOP)[0]
+    octaves = np.log2(pitch_hz / 55)[loudness >= loudness.max() * 10 ** (-QUIET_DB / 20)]
+    change = np.abs(np.diff(octaves)).mean() if len(octaves) > 1 else 0.0
+    return np.array([*np.quantile(octaves, [0.1, 0.5, 0.9]), octaves.mean(), octaves.std(), change])
+
+
+def cache_statistics(clips: ClipCache, folder: Path) -> Floats:
+    """Return the ``voice_statistics`` of all clips (examples, ``NUM_STATISTICS``), from ``folder`` if they are there.
+
+    The file is named after the recordings and the rows that are asked for; one that cannot be read is made again.
+    """
+    path = Path(folder) / f"{clips.manifest.corpus}-voice-statistics-{_digest(clips)}.npy"
+    try:
+        known = np.load(path, allow_pickle=False)
+        if known.shape == (len(clips), NUM_STATISTICS) and np.isfinite(known).all():
+            return known
+    except (OSError, ValueError, EOFError):
+        pass
+    rows = [voice_statistics(clips.clip(row), clips.rate_hz) for row in tqdm(range(len(clips)), "describing voices")]
+    found = np.stack(rows) if rows else np.empty((0, NUM_STATISTICS))
+    with replaced_atomically(path) as temporary:
+        np.save(temporary, found)
+    return found
+
+
+def _digest(clips: ClipCache) -> str:
+    file = Path(getattr(clips.samples, "filename", None) or "").name  # a cache is named after what is in it
+    digest = hashlib.sha256(repr((_VERSION, version("librosa"), file, len(clips.samples), clips.rate_hz)).encode())
+    if not file:
+        digest.update(np.ascontiguousarray(clips.samples).tobytes())
+    digest.update(np.stack([clips.starts, clips.lengths]).astype(np.int64).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,119 @@
+import librosa
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from agegender.data import voice_statistics as module
+from agegender.data.clips import ClipCache, as_float
+from agegender.data.manifest import Manifest, empty_quarantine
+from agegender.data.voice_statistics import (
+    NUM_MFCC,
+    NUM_STATISTICS,
+    cache_statistics,
+    pitch_statistics,
+    voice_statistics,
+)
+
+RATE = 16_000
+
+
+def buzz(hz, seconds=0.4, seed=0):
+    """A voiced sound of ten harmonics with a little breath."""
+    times = np.arange(int(seconds * RATE)) / RATE
+    harmonics = sum(np.sin(2 * np.pi * hz * number * times) / number for number in range(1, 11))
+    return (0.1 * harmonics + 1e-3 * np.random.default_rng(seed).normal(size=len(times))).astype(np.float32)
+
+
+def test_the_first_statistics_are_mean_and_spread_of_librosa_s_mfcc():
+    clip = buzz(150)
+    mfcc = librosa.feature.mfcc(y=clip, sr=RATE, n_mfcc=21, n_fft=512, hop_length=256, n_mels=40)
+    found = voice_statistics(clip, RATE)
+    assert found.shape == (NUM_STATISTICS,) == (68,)
+    assert_allclose(found[:20], mfcc[1:].mean(axis=1), rtol=1e-5)
+    assert_allclose(found[20:41], mfcc.std(axis=1), rtol=1e-5)
+    assert_allclose(found[41:62], (mfcc[:, 1:] - mfcc[:, :-1]).std(axis=1), rtol=1e-5)
+    assert_allclose(found[62:], pitch_statistics(clip, RATE))
+
+
+@pytest.mark.parametrize("hz", [80, 110, 220, 440])
+def test_the_pitch_is_read_in_octaves_above_55_hz(hz):
+    low, middle, high, mean, spread, change = pitch_statistics(buzz(hz), RATE)
+    assert middle == pytest.approx(np.log2(hz / 55), abs=0.03)
+    assert mean == pytest.approx(middle, abs=0.05)
+    assert low <= middle <= high
+    assert max(spread, change) < 0.1
+
+
+def test_a_gliding_voice_has_the_quantiles_of_its_glide():
+    times = np.arange(RATE) / RATE
+    glide = 0.3 * np.sin(2 * np.pi * np.cumsum(110 * 2**times) / RATE)  # from 110 to 220 Hz in a second
+    low, middle, high, _, spread, _ = pitch_statistics(glide.astype(np.float32), RATE)
+    assert [low, middle, high] == pytest.approx([1.1, 1.5, 1.9], abs=0.06)
+    assert spread == pytest.approx(1 / np.sqrt(12), abs=0.03)
+
+
+def test_quiet_frames_have_no_say_in_the_pitch():
+    hiss = 1e-4 * np.random.default_rng(1).normal(size=RATE // 2)
+    clip = np.concatenate([hiss, buzz(150), hiss]).astype(np.float32)
+    assert pitch_statistics(clip, RATE)[1] == pytest.approx(np.log2(150 / 55), abs=0.03)
+    assert pitch_statistics(clip, RATE)[4] < 0.3
+
+
+def test_loudness_does_not_matter():
+    assert_allclose(voice_statistics(0.5 * buzz(150), RATE), voice_statistics(buzz(150), RATE), rtol=1e-3, atol=0.02)
+
+
+def test_a_clip_that_is_too_short_or_no_number_is_refused():
+    assert np.isfinite(voice_statistics(buzz(150)[:1024], RATE)).all()
+    with pytest.raises(ValueError, match=r"1024 finite samples or more, got the shape \(1023,\)"):
+        voice_statistics(buzz(150)[:1023], RATE)
+    broken = buzz(150)
+    broken[7] = np.nan
+    with pytest.raises(ValueError, match="finite samples"):
+        voice_statistics(broken, RATE)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Three clips of two subjects, end to end in a file."""
+    path = tmp_path / "voices.i16"
+    sounds = [np.round(20_000 * buzz(hz)).astype("<i2") for hz in (100, 150, 200)]
+    np.concatenate(sounds).tofile(path)
+    examples = pd.DataFrame(
+        {"path": ["a", "b", "c"], "subject": ["x", "x", "y"], "age": [20.0, 20.0, 30.0], "age_group": pd.NA,
+         "gender": ["female", "female", "male"], "published_split": None}
+    ).astype({"age_group": "Int64"})  # fmt: skip
+    lengths = np.array([len(sound) for sound in sounds])
+    manifest = Manifest(examples, "made-up", "voice", None, tmp_path, True, empty_quarantine())
+    samples = np.memmap(path, "<i2", mode="r")
+    return ClipCache(manifest, samples, np.cumsum(lengths) - lengths, lengths, np.zeros(3, np.float32), RATE)
+
+
+def test_the_statistics_of_a_cache_are_those_of_its_clips_in_order(clips, tmp_path):
+    found = cache_statistics(clips, tmp_path / "cache")
+    assert found.shape == (3, NUM_STATISTICS)
+    for row in range(3):
+        start = clips.starts[row]
+        clip = as_float(clips.samples[start : start + clips.lengths[row]])
+        assert_allclose(found[row], voice_statistics(clip, RATE))
+
+
+def test_a_second_reading_computes_nothing(clips, tmp_path, monkeypatch):
+    first = cache_statistics(clips, tmp_path)
+    monkeypatch.setattr(module, "voice_statistics", None)
+    assert_allclose(cache_statistics(clips, tmp_path), first, rtol=0)
+
+
+def test_other_rows_and_damaged_files_are_computed_anew(clips, tmp_path):
+    first = cache_statistics(clips, tmp_path)
+    (file,) = tmp_path.glob("*.npy")
+    file.write_bytes(file.read_bytes()[:-100])
+    assert_allclose(cache_statistics(clips, tmp_path), first)
+    clips.lengths[2] -= 500
+    assert not np.allclose(cache_statistics(clips, tmp_path)[2], first[2])
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_the_number_of_statistics_is_what_it_says():
+    assert NUM_STATISTICS == (NUM_MFCC - 1) + NUM_MFCC + NUM_MFCC + 6
