@@ -1,5 +1,6 @@
 """Decoded recordings on disk: every file is decoded and checked once, then all are read as one array."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -54,6 +55,25 @@ class ClipCache:
         """Return one clip as float32 in [-1, 1), (samples,)."""
         start = self.starts[example]
         return as_float(self.samples[start : start + self.lengths[example]])
+
+    def crop(self, example: int, num_samples: int, start: int = 0, is_looped: bool = True) -> np.ndarray:
+        """Return ``num_samples`` of a clip from ``start`` on, int16.
+
+        A shorter clip begins at its first sample, and again and again until the crop is full; with
+        ``is_looped=False`` zeros follow it instead.
+        """
+        clip = self.samples[self.starts[example] :][: self.lengths[example]]
+        if len(clip) >= num_samples:
+            return clip[start : start + num_samples]
+        return np.resize(clip, num_samples) if is_looped else np.pad(clip, (0, num_samples - len(clip)))
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits that change with the file of samples and with the choice of clips."""
+        file = Path(getattr(self.samples, "filename", None) or "").name  # a cache is named after what is in it
+        digest = hashlib.sha256(repr((file, self.samples.shape, self.rate_hz)).encode())
+        digest.update(self.starts.tobytes() + self.lengths.tobytes())
+        return digest.hexdigest()[:12]
 
     def select(self, rows: pd.Series) -> "ClipCache":
         """Return the cache of the examples for which ``rows`` (boolean) is true; no sample is copied."""
