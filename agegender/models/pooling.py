@@ -14,7 +14,7 @@ class SelfAttentivePooling(nn.Module):
     TIMIT pipeline has it; in the paper all channels share one.
 
     Reference: Cai, Chen and Li (2018), "Exploring the encoding layer and loss function in end-to-end speaker and
-    language recognition system", Odyssey, equations 4 to 6.
+    language recognition system", Odyssey.
     """
 
     def __init__(self, num_channels: int, hidden_features: int = 128) -> None:
@@ -54,7 +54,7 @@ class AttentiveStatisticsPooling(SelfAttentivePooling):
     ``sigma = sqrt(max(sum_t w_t x_t^2 - mu^2, 1e-5))``, which is a number for a single frame as well.
 
     Reference: Okabe, Koshinaka and Shinoda (2018), "Attentive statistics pooling for deep speaker embedding",
-    Interspeech, equations 5 and 6.
+    Interspeech.
     """
 
     def __init__(self, num_channels: int, hidden_features: int = 128) -> None:
