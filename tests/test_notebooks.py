@@ -20,7 +20,7 @@ SMALLEST = read_preset(ROOT / "presets/smallest.yaml")
 
 def execute(stage, run, folder):
     """Execute one run with its folder below ``folder``; return the executed notebook and what was printed."""
-    places = {"data": str(folder / "corpora"), "records": f"{folder}/runs/{stage.preset}/{stage.paper}"}
+    places = {"data": str(folder / "corpora"), "records": f"{folder}/runs/{stage.preset}/{stage.source}"}
     output = Path(stage.folder(run, root=f"{folder}/runs")) / "notebook.ipynb"
     parameters = json.dumps(stage.parameters_of(run, places))
     command = [sys.executable, "book/tools/run_notebook.py", stage.notebook, output, "--parameters", parameters]
