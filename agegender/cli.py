@@ -5,13 +5,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agegender.corpora import adience, cards, celeba, folder, imdb_wiki, openpacks
+from agegender.corpora import adience, cards, celeba, folder, imdb_wiki, openpacks, voices
 from agegender.data.manifest import Manifest
 from agegender.files import write_text
 from agegender.labels import SCHEMES, scheme_named
 from agegender.miniatures import layouts
 from agegender.miniatures.celeba import write_celeba
+from agegender.miniatures.commonvoice import write_commonvoice
 from agegender.miniatures.imdb_wiki import write_imdb, write_wiki
+from agegender.miniatures.musan_rirs import write_musan, write_rirs
+from agegender.miniatures.timit import write_timit
+from agegender.miniatures.voicepack import write_voicepack
+from agegender.miniatures.voxceleb import write_voxceleb
 
 _WRITERS = {
     "adience": layouts.write_adience,
@@ -21,6 +26,12 @@ _WRITERS = {
     "folder": layouts.write_folder,
     "imdb": write_imdb,
     "wiki": write_wiki,
+    "commonvoice": write_commonvoice,
+    "musan": write_musan,
+    "rirs": write_rirs,
+    "timit": write_timit,
+    "voicepack": write_voicepack,
+    "voxceleb": write_voxceleb,
 }
 
 
@@ -53,7 +64,7 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("corpus", choices=sorted(_WRITERS))
     parser.add_argument("root", type=Path, help="folder of the corpus or of the packs; for 'folder' also a CSV file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="parquet file to write")
-    parser.add_argument("--labels-only", action="store_true", help="do not look for pictures (not for packs)")
+    parser.add_argument("--labels-only", action="store_true", help="do not look for pictures or clips")
     parser.add_argument("--subset", choices=adience.SUBSETS, default="all", help="adience: rows with which labels")
     parser.add_argument("--scheme", choices=sorted(SCHEMES), help="folder: the scheme of the column age_group")
     parser.add_argument("--aligned", action="store_true", help="folder: one upright face fills every picture")
@@ -125,6 +136,8 @@ def _read(options: argparse.Namespace) -> Manifest:
         filters = imdb_wiki.Filters(min_face_score=options.min_face_score)
         age_of = options.age_of or imdb_wiki.AGES[0]
         return imdb_wiki.read(options.root, options.corpus, age_of, filters, options.labels_only, share)
+    if options.corpus in voices.CORPORA:
+        return voices.open_corpus(options.corpus, options.root, options.cache, options.labels_only, share)
     if options.corpus == "folder":
         scheme = options.scheme and scheme_named(options.scheme)
         return folder.read(options.root, scheme, is_aligned=options.aligned, max_quarantined_share=share)
@@ -136,7 +149,7 @@ def _check_options(options: argparse.Namespace) -> None:
     """Refuse an option that the reader of the corpus does not have."""
     given = {
         "--subset": (options.subset != "all", ("adience",)),
-        "--labels-only": (options.labels_only, ("adience", "celeba", *imdb_wiki.CORPORA)),
+        "--labels-only": (options.labels_only, ("adience", "celeba", *imdb_wiki.CORPORA, *voices.LABELLED)),
         "--age-of": (options.age_of is not None, imdb_wiki.CORPORA),
         "--min-face-score": (options.min_face_score is not None, imdb_wiki.CORPORA),
     }

@@ -52,6 +52,24 @@ def test_every_layout_that_can_be_drawn_can_be_read(corpus, tmp_path, capsys):
     assert "of 6 subjects" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("corpus", ["commonvoice", "timit", "voicepack", "voxceleb"])
+def test_every_corpus_of_voices_that_can_be_drawn_can_be_read_with_clips_and_without(corpus, tmp_path, capsys):
+    folder = tmp_path / "data"
+    assert main(["miniature", corpus, str(folder), "--num-subjects", "4"]) == 0
+    command = ["manifest", corpus, str(folder), "-o", str(tmp_path / "m.parquet")]
+    for options in ([], ["--labels-only"]):
+        assert main([*command, *options]) == 0
+        assert "of 4 subjects" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("corpus", ["musan", "rirs"])
+def test_what_clips_are_spoilt_with_can_be_listed(corpus, tmp_path, capsys):
+    folder = tmp_path / "data"
+    assert main(["miniature", corpus, str(folder), "--num-subjects", "3"]) == 0
+    assert main(["manifest", corpus, str(folder), "-o", str(tmp_path / "m.parquet")]) == 0
+    assert f"{corpus} (voice)" in capsys.readouterr().out
+
+
 def test_faces_with_a_low_score_are_left_out_and_ages_are_of_mid_year_on_request(tmp_path, capsys):
     main(["miniature", "imdb", str(tmp_path / "data"), "--num-subjects", "8"])
     command = ["manifest", "imdb", str(tmp_path / "data"), "-o", str(tmp_path / "m.parquet")]
@@ -88,7 +106,7 @@ def test_an_audit_of_the_folds_finds_nothing_and_one_of_a_random_split_finds_the
         (["manifest", "folder", "nowhere", "-o", "a.parquet"], "does not exist"),
         (
             ["manifest", "fairface", "nowhere", "--labels-only", "-o", "a.parquet"],
-            "is for adience, celeba, imdb, wiki, not for",
+            "is for adience, celeba, imdb, wiki, commonvoice, timit, voicepack, voxceleb, not for",
         ),
         (
             ["manifest", "adience", "nowhere", "--age-of", "mid_year", "-o", "a.parquet"],

@@ -51,18 +51,21 @@ def read_utkface(root: Path, cache: Path | None = None, max_quarantined_share: f
     return _read(root, "utkface", None, cache, max_quarantined_share)
 
 
-def find_pack(root: Path, name: str, cache: Path | None) -> Path:
-    """Return the folder of the pack ``name`` below ``root``, unpacking ``name.tar.gz`` into ``cache`` if need be."""
+def find_pack(root: Path, name: str, cache: Path | None, table: str = "faces.csv") -> Path:
+    """Return the folder of the pack ``name`` below ``root``, unpacking ``name.tar.gz`` into ``cache`` if need be.
+
+    The pack is the folder that holds ``table``.
+    """
     folder, archive = Path(root) / name, Path(root) / f"{name}.tar.gz"
-    if (folder / "faces.csv").is_file():
+    if (folder / table).is_file():
         return folder
     if not archive.is_file():
-        raise FileNotFoundError(f"no pack here: neither {folder / 'faces.csv'} nor {archive} exists")
+        raise FileNotFoundError(f"no pack here: neither {folder / table} nor {archive} exists")
     if cache is None:
         raise ValueError(f"{archive} has to be unpacked: say where with cache=")
     folder = unpack(archive, cache) / name
-    if not (folder / "faces.csv").is_file():
-        raise FileNotFoundError(f"{archive} holds no {name}/faces.csv: is it the right archive?")
+    if not (folder / table).is_file():
+        raise FileNotFoundError(f"{archive} holds no {name}/{table}: is it the right archive?")
     return folder
 
 

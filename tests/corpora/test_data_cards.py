@@ -8,17 +8,24 @@ import mlcroissant
 import pytest
 
 from agegender.cli import main
-from agegender.corpora import adience, celeba, imdb_wiki, openpacks
+from agegender.corpora import adience, celeba, commonvoice, imdb_wiki, musan_rirs, openpacks, timit, voicepack, voxceleb
 from agegender.corpora.cards import BEGIN, END, counts_in, counts_table, write_counts
 from agegender.miniatures import layouts
 from agegender.miniatures.celeba import write_celeba
+from agegender.miniatures.commonvoice import write_commonvoice
 from agegender.miniatures.imdb_wiki import write_imdb
+from agegender.miniatures.musan_rirs import write_musan, write_rirs
+from agegender.miniatures.timit import write_timit
+from agegender.miniatures.voicepack import write_voicepack
+from agegender.miniatures.voxceleb import write_voxceleb
 
 from .published_adience import write_published_folds
 from .published_celeba import write_published_lists
+from .published_timit import SUBJECTS, write_published_table
 
 CARDS = Path(__file__).parents[2] / "data_cards"
-NAMES = ["adience", "celeba", "fairface", "imdb_wiki", "utkface", "miniatures"]
+VOICES = ["commonvoice", "musan", "rirs", "speechocean762", "svd", "timit", "voxceleb"]
+NAMES = ["adience", "celeba", "fairface", "imdb_wiki", "utkface", "miniatures", *VOICES]
 HEADINGS = [
     "Why it was made, and from what",
     "Who is in it",
@@ -61,6 +68,26 @@ def test_the_counts_of_a_pack_card_are_those_of_the_pack(corpus, tmp_path):
     assert counts_in(CARDS / f"{corpus}.md") == counts_table(read(Path(data), tmp_path))
 
 
+def test_the_counts_of_the_timit_card_are_those_of_a_table_with_the_published_subjects(tmp_path):
+    facts = timit.read(write_published_table(tmp_path), labels_only=True).describe()
+    counts = counts_in(CARDS / "timit.md")
+    assert f"| subjects | {facts['num_subjects']} |" in counts
+    assert f"| examples | {10 * facts['num_subjects']:,} |" in counts
+    assert f"| subjects male | {facts['genders']['male']} |" in counts
+    for part, number in facts["published_splits"].items():
+        assert f"| published split {part} | {10 * number:,} |" in counts
+    assert f"| subjects of test, female | {SUBJECTS['TST', 'F']} |" in counts
+
+
+@pytest.mark.parametrize(("name", "source"), [("svd", "svd"), ("speechocean762", "so762")])
+def test_the_counts_of_the_cards_of_the_voice_pack_are_those_of_the_pack(name, source, tmp_path):
+    data = os.environ.get("AGEGENDER_DATA")
+    if not data or not list(Path(data).glob(f"{voicepack.PACK}*")):
+        pytest.skip(f"AGEGENDER_DATA does not name a folder with {voicepack.PACK}")
+    manifest = voicepack.read_voices(Path(data), tmp_path)
+    assert counts_in(CARDS / f"{name}.md") == counts_table(manifest.select(manifest.examples["source"] == source))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_answers_every_question_in_order_and_has_counts(name):
     text = (CARDS / f"{name}.md").read_text(encoding="utf-8")
@@ -90,6 +117,15 @@ def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, ad
         "miniatures": lambda: adience.read(adience_miniature),
         "fairface": lambda: openpacks.read_fairface(packs),
         "utkface": lambda: openpacks.read_utkface(packs),
+        "commonvoice": lambda: commonvoice.read(write_commonvoice(tmp_path / "cv", num_subjects=2)),
+        "musan": lambda: musan_rirs.read_musan(write_musan(tmp_path / "musan", num_subjects=1)),
+        "rirs": lambda: musan_rirs.read_rirs(write_rirs(tmp_path / "rirs", num_subjects=3)),
+        "timit": lambda: timit.read(write_timit(tmp_path / "timit", num_subjects=4), labels_only=True),
+        "voxceleb": lambda: voxceleb.read(write_voxceleb(tmp_path / "vox", num_subjects=4, clips_per_video=1)),
+        **dict.fromkeys(
+            ("svd", "speechocean762"),
+            lambda: voicepack.read_voices(write_voicepack(tmp_path / "pack", num_subjects=4, clips_per_subject=1)),
+        ),
     }[name]
     fields = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))["recordSet"][0]["field"]
     examples = read().examples

@@ -1,0 +1,56 @@
+"""Reading what training clips are spoilt with: MUSAN (music, speech and noise) and simulated room impulse responses.
+
+Source: Snyder, Chen and Povey (2015), MUSAN: a music, speech, and noise corpus, arXiv 1510.08484; Ko, Peddinti, Povey,
+Seltzer and Khudanpur (2017), A study on data augmentation of reverberant speech for robust speech recognition, ICASSP.
+Neither says who is heard in a way that is used here: a recording is its own subject, a room is one.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from agegender.data.manifest import Manifest, build_manifest
+
+KINDS = ("music", "noise", "speech")
+ROOMS = ("smallroom", "mediumroom", "largeroom")
+
+
+def read_musan(root: Path) -> Manifest:
+    """List the recordings ``<kind>/<source>/*.wav`` of MUSAN in ``root``, or in its folder ``musan``.
+
+    Extra columns: ``kind`` (``music``, ``noise`` or ``speech``) and ``source``. Raises ``FileNotFoundError`` when a
+    kind is missing.
+    """
+    return _read(_base(Path(root), "musan", KINDS), "musan", KINDS, "kind", "source")
+
+
+def read_rirs(root: Path) -> Manifest:
+    """List the impulse responses ``<size>/<room>/*.wav`` below ``simulated_rirs`` in ``root`` or ``root/RIRS_NOISES``.
+
+    Extra columns: ``kind`` (``smallroom``, ``mediumroom`` or ``largeroom``) and ``source`` (the room). ``subject`` is
+    the room. Raises ``FileNotFoundError`` when a size is missing.
+    """
+    root = Path(root)
+    places = [root / "simulated_rirs", root / "RIRS_NOISES/simulated_rirs"]
+    base = next((place for place in places if place.is_dir()), root)
+    return _read(_base(base, "simulated_rirs", ROOMS), "rirs", ROOMS, "kind", "source")
+
+
+def _base(root: Path, name: str, kinds: tuple[str, ...]) -> Path:
+    base = root / name if (root / name).is_dir() else root
+    missing = [kind for kind in kinds if not any((base / kind).glob("*/*.wav"))]
+    if missing:
+        raise FileNotFoundError(f"{base} has no {missing[0]}/*/*.wav: unpack the whole corpus there")
+    return base
+
+
+def _read(base: Path, corpus: str, kinds: tuple[str, ...], first: str, second: str) -> Manifest:
+    paths = sorted(path.relative_to(base) for kind in kinds for path in (base / kind).glob("*/*.wav"))
+    rows = pd.DataFrame([(p.as_posix(), *p.parts[:2], p.stem) for p in paths], columns=["path", first, second, "name"])
+    room = rows[first] + "/" + rows[second]
+    labels = rows[["path", first, second]].astype("str")
+    return build_manifest(
+        labels.assign(subject=rows["name"] if corpus == "musan" else room, corpus=corpus, modality="voice"),
+        root=base,
+        has_identities=False,
+    )

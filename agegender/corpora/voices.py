@@ -1,0 +1,33 @@
+"""Opening a corpus of voices by its name, as a command or a notebook's parameters give it."""
+
+from pathlib import Path
+
+from agegender.corpora import commonvoice, musan_rirs, timit, voicepack, voxceleb
+from agegender.data.manifest import Manifest
+
+LABELLED = ("commonvoice", "timit", "voicepack", "voxceleb")
+"""Corpora whose labels can be read without a clip."""
+
+CORPORA = (*LABELLED, "musan", "rirs")
+
+
+def open_corpus(
+    corpus: str, root: Path, cache: Path | None = None, labels_only: bool = False, max_quarantined_share: float = 0.05
+) -> Manifest:
+    """Read the corpus that lies in ``root``; ``cache`` is where the archive of the pack is unpacked to.
+
+    Raises ``ValueError`` for another name and for ``labels_only`` with a corpus without labels; otherwise as the
+    readers of the corpora do.
+    """
+    if corpus not in (LABELLED if labels_only else CORPORA):
+        raise ValueError(
+            f"unknown corpus of voices {corpus!r}: expected {', '.join(LABELLED if labels_only else CORPORA)}"
+        )
+    if corpus == "voicepack":
+        return voicepack.read_voices(root, cache, labels_only, max_quarantined_share)
+    if corpus == "musan":
+        return musan_rirs.read_musan(root)
+    if corpus == "rirs":
+        return musan_rirs.read_rirs(root)
+    module = {"commonvoice": commonvoice, "timit": timit, "voxceleb": voxceleb}[corpus]
+    return module.read(root, labels_only=labels_only, max_quarantined_share=max_quarantined_share)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import soundfile
+
+from agegender.corpora import musan_rirs
+from agegender.miniatures.musan_rirs import write_musan, write_rirs
+
+
+@pytest.fixture(scope="module")
+def musan(tmp_path_factory):
+    return write_musan(tmp_path_factory.mktemp("noise") / "musan", num_subjects=2, seed=1)
+
+
+@pytest.fixture(scope="module")
+def rirs(tmp_path_factory):
+    return write_rirs(tmp_path_factory.mktemp("rooms") / "RIRS_NOISES", num_subjects=4, seed=1)
+
+
+def test_recordings_are_listed_by_kind_whether_the_folder_itself_or_the_one_above_is_given(musan):
+    manifest = musan_rirs.read_musan(musan)
+    assert manifest.examples["kind"].value_counts().to_dict() == {"music": 2, "noise": 2, "speech": 2}
+    assert set(manifest.examples["source"]) == {"fma", "free-sound", "librivox"}
+    assert manifest.hash() == musan_rirs.read_musan(musan.parent).hash()
+    assert not manifest.has_identities
+    assert manifest.examples[["age", "age_group", "gender"]].isna().all(axis=None)
+    assert all(soundfile.info(manifest.root / path).samplerate == 16_000 for path in manifest.examples["path"])
+
+
+def test_rooms_are_listed_by_size_and_a_room_is_a_subject(rirs):
+    manifest = musan_rirs.read_rirs(rirs)
+    assert manifest.examples["kind"].value_counts().to_dict() == {"smallroom": 4, "mediumroom": 2, "largeroom": 2}
+    assert manifest.examples["subject"].nunique() == 4
+    assert manifest.hash() == musan_rirs.read_rirs(rirs.parent).hash()
+    assert manifest.hash() == musan_rirs.read_rirs(rirs / "simulated_rirs").hash()
+
+
+def test_a_response_starts_with_its_strongest_sample_and_larger_rooms_sound_longer(rirs):
+    lengths = {}
+    for kind, path in musan_rirs.read_rirs(rirs).examples[["kind", "path"]].to_numpy():
+        response, rate_hz = soundfile.read(rirs / "simulated_rirs" / path)
+        assert np.argmax(np.abs(response)) < 0.02 * rate_hz
+        left = np.cumsum(response[::-1] ** 2)[::-1]
+        lengths.setdefault(kind, []).append(np.argmax(left < 1e-3 * left[0]) / rate_hz)
+    assert max(lengths["smallroom"]) < min(lengths["mediumroom"]) < max(lengths["largeroom"])
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [(musan_rirs.read_musan, r"has no music/\*/\*.wav"), (musan_rirs.read_rirs, r"has no smallroom/\*/\*.wav")],
+)
+def test_a_corpus_that_is_not_whole_is_refused(read, message, tmp_path):
+    with pytest.raises(FileNotFoundError, match=message):
+        read(tmp_path)
+
+
+def test_the_same_arguments_write_the_same_sounds(musan, tmp_path):
+    again = write_musan(tmp_path / "again", num_subjects=2, seed=1)
+    for path in musan_rirs.read_musan(musan).examples["path"]:
+        assert (again / path).read_bytes() == (musan / path).read_bytes()
+
+
+def test_fewer_rooms_than_sizes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least 3 rooms"):
+        write_rirs(tmp_path / "m", num_subjects=2)
