@@ -116,6 +116,13 @@ def test_a_frame_of_the_residual_tcn_sees_its_receptive_field_and_nothing_later(
     assert seen.nonzero().flatten().tolist() == list(range(40 - 28, 41))
 
 
+def test_the_answer_of_the_residual_tcn_is_that_of_the_last_frame_which_has_seen_the_whole_clip():
+    net, mels = seeded("tcn").eval(), spectrograms().requires_grad_()
+    assert_close(net(mels), net.blocks(net.norm(mels))[:, :, -1])
+    net(mels).sum().backward()
+    assert (mels.grad.abs().sum(1) > 0).all()
+
+
 def test_the_residual_tcn_as_it_stands_sees_all_frames_of_the_pipeline():
     net = ResidualTCN()
     assert net.receptive_field == 1021
