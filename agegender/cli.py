@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agegender.corpora import adience, cards, celeba, folder, imdb_wiki, openpacks, voices
@@ -18,7 +18,7 @@ from agegender.miniatures.timit import write_timit
 from agegender.miniatures.voicepack import write_voicepack
 from agegender.miniatures.voxceleb import write_voxceleb
 
-_WRITERS = {
+_WRITERS: dict[str, Callable[[Path, int, int], Path]] = {
     "adience": layouts.write_adience,
     "celeba": write_celeba,
     "fairface": layouts.write_fairface,
