@@ -1,0 +1,24 @@
+"""The benchmark of the voice pipeline compares like with like, and runs."""
+
+import numpy as np
+import soundfile
+import torch
+from numpy.testing import assert_allclose
+
+from agegender.models.log_mel import LogMel
+from benchmarks.bench_audio import CROP, PlainClips, plain_log_mel, recordings
+
+
+def test_the_plain_features_are_ours():
+    clip = np.random.default_rng(0).standard_normal(CROP.num_samples).astype(np.float32) / 10
+    ours = LogMel(full_scale=1.0)(torch.from_numpy(clip)[None])[0].numpy()
+    plain = plain_log_mel(clip)
+    assert ours.shape == plain.shape
+    assert_allclose(ours, plain, rtol=0, atol=2e-3)
+
+
+def test_the_plain_loader_gives_crops_also_of_short_clips(tmp_path):
+    manifest = recordings(tmp_path / "clips", 3, (1, 3))
+    clips = PlainClips([manifest.root / path for path in manifest.examples["path"]])
+    assert soundfile.info(clips.paths[0]).samplerate == 16_000
+    assert {tuple(clips[index].shape) for index in range(len(clips))} == {(80, 201)}
