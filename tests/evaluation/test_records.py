@@ -125,7 +125,6 @@ def test_a_run_in_the_folder_of_another_is_refused(write):
             lambda t: t.assign(p_female=t["p_female"].astype(float)),
             r"'p_female' fails dtype\('float32'\): got 'float64'",
         ),
-        (lambda t: t.assign(p_female=np.float32(np.nan)), "column 'p_female' fails not_nullable"),
         (lambda t: t.assign(p_group_0=np.float32(0.9)), "p_group_.* of example .* do not sum to 1"),
         (
             lambda t: t.assign(true_group=pd.array([8] * 200, dtype="Int64")),

@@ -169,7 +169,7 @@ def test_ours_and_the_published_stand_in_one_table_with_their_datasets(runs):
     assert set(theirs["metric"]) == {"exact", "one_off"}
     assert len(theirs) == published.query("metric in ('exact', 'one_off') and fold.isna()").shape[0]
     assert theirs["source"].str.len().gt(0).all()
-    assert set(theirs["dataset"]) == {"adience", "fairface"}
+    assert set(theirs["dataset"]) == {"adience", "fairface", "common-voice-8"}
     assert (ours["spread_over"] == "folds").all()
     paper = theirs.query("system == 'LMTCNN-2-1 (original result files)' and metric == 'exact'").iloc[0]
     assert (
