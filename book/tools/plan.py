@@ -80,7 +80,8 @@ class Stage:
         """Return what is injected into the notebook: the matrix values and the parameters with ``{names}`` filled in.
 
         ``places`` has the paths that a preset may name: ``data``, the folder of corpora, and ``records``, the folder
-        of all runs of the paper (of the paper ``reads``, if the stage has one). Beside them it may name ``{preset}``, ``{paper}``, ``{run}`` and the matrix values.
+        of all runs of the paper (or of the paper that the stage ``reads``). Beside them it may name ``{preset}``,
+        ``{paper}``, ``{run}`` and the matrix values.
         """
         values = self.runs[run]
         known = {**values, **places, "preset": self.preset, "paper": self.paper, "run": run}

@@ -91,9 +91,7 @@ def test_an_encoder_is_taken_out_of_a_model_with_other_heads(tmp_path):
 
 def test_an_encoder_of_another_kind_is_refused(tmp_path):
     save_weights(MultiTaskModel(net(), {"young": AttributeHead(3, "young")}), tmp_path / "w.safetensors")
-    with pytest.raises(
-        ValueError, match=r"w\.safetensors does not fit .*0\.bias is \(3,\) in the file and \(5,\)"
-    ):
+    with pytest.raises(ValueError, match=r"w\.safetensors does not fit .*0\.bias is \(3,\) in the file and \(5,\)"):
         load_encoder(net(width=5), tmp_path / "w.safetensors")
     save_weights(net(), tmp_path / "headless.safetensors")
     with pytest.raises(ValueError, match=r"0\.bias is missing in the file"):
