@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from agegender.evaluation.records import Run, read_run, read_runs, write_run
+from agegender.evaluation.records import Run, read_run, write_run
 
 IDENTIFIERS = ("subject", "user")
 """The columns that say who is on an example; each value is replaced by a number."""
@@ -67,12 +67,16 @@ def _publish(runs: Sequence[Run], to: Path) -> list[Path]:
 
 
 def publish_runs(folder: Path, to: Path) -> list[Path]:
-    """Write all runs under ``folder`` to ``to/<preset>/<paper>/<run>`` and return those folders.
+    """Write all finished runs under ``folder`` to ``to/<preset>/<paper>/<run>`` and return those folders.
 
-    Subjects (and users) become numbers that are shared by all the runs, so that folds can still be resampled by person.
-    Raises ``ValueError`` for an unfinished or damaged run, a column ``path``, or text that looks like a path.
+    A run is finished when it has a record; one that is still going on is left out. Subjects (and users) become numbers
+    that are shared by all the runs, so that folds can still be resampled by person. Raises ``ValueError`` when no run
+    has finished, for a damaged run, a column ``path``, or text that looks like a path.
     """
-    return _publish(read_runs(folder), to)
+    finished = [record.parent for record in sorted(Path(folder).glob("*/record.json"))]
+    if not finished:
+        raise ValueError(f"{folder} holds no finished run: none of its folders has a record.json")
+    return _publish([read_run(run) for run in finished], to)
 
 
 def publish_run(run_folder: Path, to: Path) -> Path:

@@ -208,6 +208,19 @@ def test_published_subjects_are_numbers_shared_by_folds_and_variants(write, tmp_
     assert intended.str.fullmatch(r"\d+").all()
 
 
+def test_a_run_that_is_still_going_on_is_not_published(write, tmp_path):
+    write(fold=0)
+    (tmp_path / "runs" / "1-1-as_intended-fold1-seed0").mkdir()
+    assert [folder.name for folder in publish_runs(tmp_path / "runs", tmp_path / "results")] == [
+        "1-1-as_intended-fold0-seed0"
+    ]
+
+
+def test_publishing_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no finished run"):
+        publish_runs(tmp_path, tmp_path / "results")
+
+
 def test_publishing_changes_nothing_but_names_and_folders(write, tmp_path, make_predictions, make_record):
     run = read_run(publish_run(write(), tmp_path / "results"))
     pd.testing.assert_frame_equal(run.predictions.drop(columns="subject"), make_predictions().drop(columns="subject"))
