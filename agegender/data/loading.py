@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from agegender.data.epochs import ShuffledEpochs
 from agegender.labels import GENDERS
 
 Batch = dict[str, Tensor]
@@ -87,18 +88,15 @@ class TrainingFaces(Dataset[Batch]):
         seed: int,
         augmentation: Augmentation | None = None,
     ) -> None:
-        if len(rows) == 0:
-            raise ValueError("no training examples: the training part of the split is empty")
+        self.epochs = ShuffledEpochs(len(rows), batch_size, seed, num_draws=4)
         _check_lengths(rows, targets, batch_size)
         _check_crop(augmentation.crop_px if augmentation else None, images)
-        self.images, self.rows, self.targets = images, rows, targets
-        self.batch_size, self.seed, self.augmentation = batch_size, seed, augmentation
-        self._epoch_draws: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.images, self.rows, self.targets, self.augmentation = images, rows, targets, augmentation
 
     def __getitem__(self, step: int) -> Batch:
         """Return ``images`` (batch, side, side, 3) uint8, ``contrast`` (batch,) and the targets (batch,)."""
-        epochs, examples = self.examples_of(step)
-        draws = np.stack([self._draws(int(epoch))[1][at] for epoch, at in zip(epochs, examples, strict=True)])
+        epochs, examples = self.epochs.examples_of(step)
+        draws = self.epochs.draws_of(epochs, examples)
         images, contrast = _augmented(self.images, self.rows[examples], draws, self.augmentation)
         targets = {name: torch.from_numpy(values[examples]) for name, values in self.targets.items()}
         return {"images": images, "contrast": contrast, **targets}
@@ -107,27 +105,15 @@ class TrainingFaces(Dataset[Batch]):
     def fingerprint(self) -> str:
         """Twelve digits that change with any label, choice of examples or augmentation, and with the file of images."""
         file = Path(getattr(self.images, "filename", None) or "").name  # a cache is named after what is in it
-        digest = hashlib.sha256(repr((file, self.images.shape, self.batch_size, self.seed, self.augmentation)).encode())
+        order = (self.epochs.batch_size, self.epochs.seed)
+        digest = hashlib.sha256(repr((file, self.images.shape, *order, self.augmentation)).encode())
         for name, values in [("rows", self.rows), *sorted(self.targets.items())]:
             digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:12]
 
     def examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the epochs and the examples, each (batch,), that make up a step."""
-        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs = positions // len(self.rows)
-        examples = [
-            self._draws(int(epoch))[0][at] for epoch, at in zip(epochs, positions % len(self.rows), strict=True)
-        ]
-        return epochs, np.array(examples)
-
-    def _draws(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The order of the examples in an epoch, and four uniform draws for each example."""
-        if epoch not in self._epoch_draws:
-            rng = np.random.default_rng((self.seed, int(epoch)))
-            draws = rng.permutation(len(self.rows)), rng.random((len(self.rows), 4), dtype=np.float32)
-            self._epoch_draws = {**{e: d for e, d in self._epoch_draws.items() if e == epoch - 1}, epoch: draws}
-        return self._epoch_draws[epoch]
+        return self.epochs.examples_of(step)
 
 
 class EvaluationFaces(Dataset[Batch]):

@@ -30,7 +30,7 @@ class LeviHassner(nn.Module):
     ``init`` names the initial weights: ``"caffe"`` as in the paper; ``"levi_hassner"`` and ``"glorot"`` are the two
     of the Keras code, of which the first is its default and the second served for pre-training. The paper's weights are
     made for pixels of 0 to 255; ``"he"`` (He and others, 2015, equation 10) keeps the size of the signal from layer to
-    layer also where faces are standardised, which starts learning earlier.
+    layer also where faces are standardised.
 
     As published: ``LeviHassner(normalisation="rows", pooling="floor", init="levi_hassner")``.
     The paper's net has 11,415,048 parameters with an age head of 8 outputs and 11,411,970 with a gender head of 2;

@@ -118,7 +118,7 @@ def test_the_last_row_and_column_are_reached_but_not_passed():
 def test_the_largest_draw_stays_inside_the_face(room):
     faces = training(num_examples=1, batch_size=1, augmentation=Augmentation(SIDE - min(room, SIDE) + 1))
     largest = np.nextafter(np.float32(1), np.float32(0))
-    faces._epoch_draws = {0: (np.array([0]), np.full((1, 4), largest))}
+    faces.epochs._drawn = {0: (np.array([0]), np.full((1, 4), largest))}
     crop = faces[0]["images"][0]
     assert crop[-1, -1, 1:].tolist() == [SIDE - 1, SIDE - 1]
 
