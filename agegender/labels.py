@@ -113,7 +113,15 @@ FAIRFACE_9 = AgeScheme(
 )
 """Karkkainen and Joo (2021): nine groups without gaps."""
 
-SCHEMES = {scheme.name: scheme for scheme in (ADIENCE_8, COMMON_VOICE_6, FAIRFACE_9)}
+SPEECHOCEAN_6 = AgeScheme(
+    "speechocean-6",
+    ("0-7", "8-10", "11-14", "15-20", "21-22", "23+"),
+    (0, 8, 11, 15, 21, 23),
+    (8, 11, 15, 21, 23, 44),
+)
+"""Six groups of nearly equal size for speechocean762, half of whose subjects are children; nobody in it is above 43."""
+
+SCHEMES = {scheme.name: scheme for scheme in (ADIENCE_8, COMMON_VOICE_6, FAIRFACE_9, SPEECHOCEAN_6)}
 
 
 def scheme_named(name: str) -> AgeScheme:

@@ -8,6 +8,7 @@ from agegender.labels import (
     FAIRFACE_9,
     GENDERS,
     SCHEMES,
+    SPEECHOCEAN_6,
     AgeScheme,
     check_age,
     parse_gender,
@@ -34,6 +35,15 @@ def test_every_whole_age_falls_into_the_fairface_group_whose_name_holds_it():
 def test_common_voice_groups_are_its_decades_in_its_own_spelling():
     assert [COMMON_VOICE_6.group_of(age) for age in (10, 19, 29, 35, 40, 59, 69)] == [0, 0, 1, 2, 3, 4, 5]
     assert COMMON_VOICE_6.index("fourties") == 3
+
+
+def test_the_groups_of_speechocean_leave_no_gap_and_begin_where_their_names_say():
+    assert [SPEECHOCEAN_6.group_of(age) for age in (6, 7.9, 8, 10, 11, 14, 15, 20, 21, 22, 23, 43)] == [
+        *(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5)
+    ]
+    assert [int(label.rstrip("+").split("-")[0]) for label in SPEECHOCEAN_6.labels] == list(SPEECHOCEAN_6.lower)
+    assert SPEECHOCEAN_6.lower[1:] == SPEECHOCEAN_6.upper[:-1]
+    assert SPEECHOCEAN_6.group_of(44) is None
 
 
 def test_male_is_0_and_female_is_1_as_in_the_published_lists():

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from agegender.corpora import commonvoice, musan_rirs, timit, voicepack, voxceleb
+from agegender.corpora import commonvoice, musan_rirs, speechocean762, timit, voicepack, voxceleb
 from agegender.data.manifest import Manifest
 
-LABELLED = ("commonvoice", "timit", "voicepack", "voxceleb")
+LABELLED = ("commonvoice", "speechocean762", "timit", "voicepack", "voxceleb")
 """Corpora whose labels can be read without a clip."""
 
 CORPORA = (*LABELLED, "musan", "rirs")
@@ -16,6 +16,8 @@ def open_corpus(
 ) -> Manifest:
     """Read the corpus that lies in ``root``; ``cache`` is where the archive of the pack is unpacked to.
 
+    ``voicepack`` is the whole pack, ``speechocean762`` one of its two sources, with age groups.
+
     Raises ``ValueError`` for another name and for ``labels_only`` with a corpus without labels; otherwise as the
     readers of the corpora do.
     """
@@ -25,6 +27,8 @@ def open_corpus(
         )
     if corpus == "voicepack":
         return voicepack.read_voices(root, cache, labels_only, max_quarantined_share)
+    if corpus == "speechocean762":
+        return speechocean762.read(root, cache, labels_only, max_quarantined_share)
     if corpus == "musan":
         return musan_rirs.read_musan(root)
     if corpus == "rirs":

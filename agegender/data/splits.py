@@ -99,13 +99,45 @@ def split_by_subject(
     explained in ``subject_folds``. Raises ``ValueError`` for a fold that does not exist or is empty, for another
     number of folds than examples, and when too few subjects remain to take that share of them.
     """
-    if not 0 < validation_share <= 0.5:
-        raise ValueError(f"validation_share must lie above 0 and be at most 0.5, got {validation_share}")
-    if len(folds) != len(examples):
-        raise ValueError(f"there are {len(folds)} fold numbers for {len(examples)} examples")
+    _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
     pool_folds = subject_folds(examples.iloc[pool], round(1 / validation_share), seed, key)
     return Split(train=pool[pool_folds != 0], validation=pool[pool_folds == 0], test=test)
+
+
+def clip_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Return the fold (0 to ``num_folds`` - 1) of each example, drawn by example, whoever is heard or seen in it.
+
+    The folds have the same size but for one example, depend on the set of examples and on ``seed``, not on the order of
+    the rows, and tear nearly every subject apart: for pipelines that split so, to measure what that brings them. Raises
+    ``ValueError`` when there are fewer examples than folds.
+    """
+    if not 2 <= num_folds <= len(examples):
+        raise ValueError(f"num_folds must lie in 2..{len(examples)} (the number of examples), got {num_folds}")
+    by_path = np.argsort(examples["path"].to_numpy(dtype=object), kind="stable")
+    folds = np.empty(len(examples), dtype=np.int64)
+    folds[np.random.default_rng(seed).permutation(by_path)] = np.arange(len(examples)) % num_folds
+    return folds
+
+
+def split_by_clip(
+    examples: pd.DataFrame, folds: np.ndarray, test_fold: int, seed: int, validation_share: float = 0.2
+) -> Split:
+    """Test on one fold and draw the validation examples out of the others, whoever is heard or seen in them.
+
+    As the Common Voice pipeline does, with five folds and ``validation_share=0.2``: 64 % of the clips train, 16 %
+    select the epoch and 20 % judge. Its own draw has no seed and one part of each kind; over the folds every clip is
+    tested once. With folds by subject (``subject_folds``) only the validation part would leak. Raises ``ValueError`` as
+    ``split_by_subject`` does, and when a part would be empty.
+    """
+    _check_share(examples, folds, validation_share)
+    test, pool = test_and_pool(folds, test_fold)
+    by_path = pool[np.argsort(examples["path"].to_numpy(dtype=object)[pool], kind="stable")]
+    shuffled = np.random.default_rng((seed, test_fold)).permutation(by_path)
+    num_validation = round(validation_share * len(pool))
+    if not 0 < num_validation < len(pool):
+        raise ValueError(f"{len(pool)} examples cannot be split with a validation share of {validation_share}")
+    return Split(train=np.sort(shuffled[num_validation:]), validation=np.sort(shuffled[:num_validation]), test=test)
 
 
 def split_as_published(folds: np.ndarray, test_fold: int, seed: int, is_off_by_one: bool = True) -> Split:
@@ -177,6 +209,13 @@ def test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.nda
     if len(pool) == 0:
         raise ValueError(f"all examples are in fold {test_fold}: nothing is left to train on")
     return test, pool
+
+
+def _check_share(examples: pd.DataFrame, folds: np.ndarray, validation_share: float) -> None:
+    if not 0 < validation_share <= 0.5:
+        raise ValueError(f"validation_share must lie above 0 and be at most 0.5, got {validation_share}")
+    if len(folds) != len(examples):
+        raise ValueError(f"there are {len(folds)} fold numbers for {len(examples)} examples")
 
 
 def _stratum(examples: pd.DataFrame) -> pd.Series:

@@ -7,9 +7,11 @@ import pytest
 from agegender.data.splits import (
     Split,
     audit,
+    clip_folds,
     folds_of,
     published_folds,
     split_as_published,
+    split_by_clip,
     split_by_image,
     split_by_subject,
     subject_folds,
@@ -384,3 +386,65 @@ def test_a_split_by_image_leaks_nearly_all_of_its_subjects(seed):
 def test_a_split_by_image_without_a_part_is_refused(num, share):
     with pytest.raises(ValueError, match=f"{num} examples cannot be split with a test share of {share}"):
         split_by_image(num, 0, share)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_a_split_by_clip_trains_on_64_validates_on_16_and_tests_on_20_percent(seed):
+    examples = people(seed)
+    split = split_by_clip(examples, clip_folds(examples, seed=seed), 2, seed)
+    sizes = np.array([len(split.train), len(split.validation), len(split.test)])
+    assert sizes.sum() == len(examples)
+    assert np.abs(sizes - np.array([0.64, 0.16, 0.2]) * len(examples)).max() <= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_every_clip_is_tested_once_over_the_five_folds_by_clip(seed):
+    examples = people(seed)
+    folds = clip_folds(examples, seed=seed)
+    tested = np.concatenate([split_by_clip(examples, folds, fold, 0).test for fold in range(5)])
+    assert np.array_equal(np.sort(tested), np.arange(len(examples)))
+    assert np.ptp(np.bincount(folds)) <= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_the_audit_shows_the_leak_of_a_split_by_clip_and_none_by_subject(seed):
+    examples = people(seed, mean_faces=12)
+    by_clip = split_by_clip(examples, clip_folds(examples, seed=seed), 0, seed)
+    by_subject = split_by_subject(examples, subject_folds(examples, seed=seed), 0, seed, 0.2)
+    leak = audit(by_clip.parts(examples)).set_index(["part_a", "part_b"])["share_of_b"]
+    assert leak[("train", "test")] > 0.8
+    assert leak[("train", "validation")] > 0.8
+    assert (audit(by_subject.parts(examples))["num_shared"] == 0).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_row_order_does_not_change_the_split_by_clip_and_the_seed_does(seed):
+    examples = people(seed)
+    shuffled = examples.sample(frac=1, random_state=seed)
+
+    def paths(table, draw):
+        parts = split_by_clip(table, clip_folds(table, seed=draw), 1, draw).parts(table)
+        return {name: set(part["path"]) for name, part in parts.items()}
+
+    assert paths(examples, 3) == paths(shuffled, 3)
+    assert paths(examples, 3) != paths(examples, 4)
+
+
+def test_the_validation_part_by_clip_is_drawn_anew_for_each_seed_and_fold():
+    examples = people()
+    folds = clip_folds(examples)
+    drawn = [set(split_by_clip(examples, folds, fold, seed).validation) for fold, seed in ((0, 0), (0, 1), (1, 0))]
+    assert drawn[0] != drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+def test_a_split_by_clip_without_a_part_is_refused():
+    examples = people().iloc[:5]
+    with pytest.raises(ValueError, match=r"num_folds must lie in 2\.\.5 \(the number of examples\), got 6"):
+        clip_folds(examples, 6)
+    with pytest.raises(ValueError, match=r"4 examples cannot be split with a validation share of 0\.1"):
+        split_by_clip(examples, clip_folds(examples), 0, 0, 0.1)
+    with pytest.raises(ValueError, match=r"must lie above 0 and be at most 0\.5, got 0\.6"):
+        split_by_clip(examples, clip_folds(examples), 0, 0, 0.6)
+    with pytest.raises(ValueError, match="there are 10 fold numbers for 5 examples"):
+        split_by_clip(examples, np.zeros(10), 0, 0)
