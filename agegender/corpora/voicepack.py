@@ -15,7 +15,8 @@ from agegender.data.manifest import Manifest, build_manifest
 from agegender.labels import check_age, parse_gender
 
 PACK = "voice-svd-so762"
-SOURCES = ("svd", "so762")
+SOURCES = {"svd": "svd", "so762": "speechocean762"}
+"""The table's word for a source -> the corpus that it is."""
 
 _COLUMNS = ("file", "speaker", "age", "gender", "seconds", "split", "source", "language", "voice")
 _LABELS = ("speaker", "age", "gender", "seconds", "split", "source")
@@ -28,8 +29,8 @@ def read_voices(
     """Read the pack ``voice-svd-so762`` below ``root`` (folder or archive, which is unpacked once into ``cache``).
 
     ``age`` is in completed years, at the recording for Saarbruecken; ``published_split`` is ``train`` or
-    ``validation``. Extra columns: ``seconds`` (float), ``source`` (``svd`` or ``so762``), ``language`` and ``voice``
-    (``normal``, or ``disordered`` for voice patients). With ``labels_only`` no clip needs to be there.
+    ``validation``. Extra columns: ``seconds`` (float), ``source`` (``svd`` or ``speechocean762``), ``language`` and
+    ``voice`` (``normal``, or ``disordered`` for voice patients). With ``labels_only`` no clip needs to be there.
 
     Quarantined are rows with an impossible age, an unknown gender, part or source, no subject, or a missing clip.
     Raises ``FileNotFoundError`` when there is no pack, ``ValueError`` for a broken table or archive, and
@@ -41,7 +42,8 @@ def read_voices(
     if not labels_only:
         present = np.array([_is_inside(folder, path) for path in table["file"]])
         labels["reason"] = labels["reason"].mask(labels["reason"].isna() & ~present, "missing file")
-    text = {name: table[name].astype("str") for name in ("source", "language", "voice")}
+    text = {name: table[name].astype("str") for name in ("language", "voice")}
+    text["source"] = table["source"].map(SOURCES).astype("str")
     rows = labels.assign(path=table["file"], subject=table["speaker"], corpus="voicepack", modality="voice", **text)
     is_good = labels["reason"].isna().to_numpy()
     aside = pd.DataFrame({"path": table["file"], "row": table[LINE], "reason": labels["reason"]})[~is_good]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from agegender.data.clips import ClipCache, as_float
-from agegender.data.epochs import ShuffledEpochs, generator_of
+from agegender.data.epochs import EpochsOfDistinctSubjects, ShuffledEpochs, generator_of
 from agegender.data.loading import Batch
 from agegender.data.noise import Surroundings
 
@@ -94,11 +94,32 @@ class TrainingClips(Dataset[Batch]):
     def fingerprint(self) -> str:
         """Twelve digits that change with whatever changes the batches."""
         around = self.surroundings.settings if self.surroundings else None
-        order = (self.epochs.batch_size, self.epochs.seed, self.epochs.num_draws)
+        order = self.epochs.settings
         digest = hashlib.sha256(repr((self.clips.fingerprint, order, self.crop, around)).encode())
         for name, values in sorted(self.targets.items()):
             digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:12]
+
+
+class ClipsOfDistinctSubjects(TrainingClips):
+    """The endless stream of batches in which no subject comes twice: ``EpochsOfDistinctSubjects``.
+
+    ``targets`` hold ``subject_index`` (examples,), the number of each example's subject.
+    """
+
+    def __init__(
+        self,
+        clips: ClipCache,
+        targets: dict[str, np.ndarray],
+        batch_size: int,
+        seed: int,
+        crop: Crop,
+        surroundings: Surroundings | None = None,
+        most_per_subject: int = 400,
+    ) -> None:
+        super().__init__(clips, targets, batch_size, seed, crop, surroundings)
+        subjects = targets["subject_index"]
+        self.epochs = EpochsOfDistinctSubjects(subjects, batch_size, seed, 1, most_per_subject)
 
 
 class EvaluationClips(Dataset[Batch]):

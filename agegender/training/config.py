@@ -16,14 +16,15 @@ class TrainingConfig:
 
     The learning rate falls by ``decay_factor`` every ``decay_every`` steps and, with ``plateau``, whenever that many
     more validations have brought nothing better. ``bias_factor`` and ``head_factor`` multiply it for the biases and for
-    the last layer of each head (a bias of a last layer has both). ``momentum`` is that of SGD. ``weight_decay`` acts on
-    the kernels of the encoder (``decays="encoder"``), on all kernels, or on all parameters. ``clip_norm`` bounds the
-    global norm of the gradient, ``clip_value`` each of its entries.
+    the heads (a bias of a head has both). ``momentum`` is that of SGD. ``weight_decay`` acts on the kernels of the
+    encoder (``decays="encoder"``), on all kernels, or on all parameters. ``clip_norm`` bounds the global norm of the
+    gradient, ``clip_value`` each of its entries.
 
     Every ``validate_every`` steps the validation part is scored and a checkpoint is written. ``selects_best`` keeps the
     weights of the best validation, otherwise those of the last step. ``best_by`` says what is best: the mean accuracy
-    of the tasks, the sum of their weighted losses, or ``"every_task"``, where a validation is better only if the
-    accuracy of each task is. ``patience`` stops after that many validations without a better one.
+    of the tasks, the sum of their weighted losses, the mean absolute error of the age in years (``"mae"``), or
+    ``"every_task"``, where a validation is better only if the accuracy of each task is. ``patience`` stops after that
+    many validations without a better one.
     """
 
     num_steps: int
@@ -42,7 +43,7 @@ class TrainingConfig:
     clip_norm: float | None = 4.0
     clip_value: float | None = None
     selects_best: bool = True
-    best_by: Literal["accuracy", "loss", "every_task"] = "accuracy"
+    best_by: Literal["accuracy", "loss", "every_task", "mae"] = "accuracy"
     patience: int | None = None
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     seed: int = 0
@@ -64,7 +65,7 @@ class TrainingConfig:
         for name, allowed in (
             ("optimizer", ("sgd", "adam")),
             ("decays", ("encoder", "kernels", "all")),
-            ("best_by", ("accuracy", "loss", "every_task")),
+            ("best_by", ("accuracy", "loss", "every_task", "mae")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
@@ -75,7 +76,6 @@ def optimizer_of(model: MultiTaskModel, config: TrainingConfig) -> torch.optim.O
 
     Raises ``ValueError`` when nothing is left to train.
     """
-    last_layers = {id(p) for head in model.heads.values() for p in list(head.parameters())[-2:]}
     encoder = {id(p) for p in model.encoder.parameters()}
     grouped: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
@@ -83,7 +83,7 @@ def optimizer_of(model: MultiTaskModel, config: TrainingConfig) -> torch.optim.O
             is_kernel = parameter.ndim > 1
             decays = config.decays == "all" or (is_kernel and (config.decays == "kernels" or id(parameter) in encoder))
             factor = 1.0 if is_kernel else config.bias_factor
-            factor *= config.head_factor if id(parameter) in last_layers else 1.0
+            factor *= 1.0 if id(parameter) in encoder else config.head_factor
             grouped.setdefault((factor, config.weight_decay if decays else 0.0), []).append(parameter)
     if not grouped:
         raise ValueError("every parameter of the model is frozen: there is nothing to train")
@@ -113,6 +113,11 @@ def goodness(scores: dict[str, float], model: MultiTaskModel, config: TrainingCo
     if config.best_by == "loss":
         losses = {task: scores[f"validation_loss_{task}"] for task in model.heads}
         return {"minus the loss": -sum(model.loss_weights[task] * loss for task, loss in losses.items())}
+    if config.best_by == "mae":
+        errors = [-value for name, value in scores.items() if name.startswith("validation_mae_")]
+        if not errors:
+            raise ValueError("no task has an error in years: select by the loss or the accuracy")
+        return {"minus the mean absolute error": sum(errors) / len(errors)}
     names = {task: f"validation_accuracy_{task}" for task in model.heads}
     if missing := [task for task, name in names.items() if name not in scores]:
         raise ValueError(f"the task {missing[0]!r} has no accuracy: select by the loss (best_by='loss')")

@@ -24,7 +24,8 @@ def predictions_table(
     """Return one row for each test example, in the order of ``rows``.
 
     ``examples`` is the whole manifest and ``rows`` the row numbers of the test part; ``decoded`` is what
-    ``agegender.training.fit.predict`` returns for them; what the model has no head for stays empty. No path is kept.
+    ``agegender.training.fit.predict`` returns for them; what the model has no head for stays empty. ``corpus`` is the
+    ``source`` of an example where the manifest is a pack of several corpora. No path is kept.
     Raises ``ValueError`` when there are more or fewer predictions than rows.
     """
     for name, values in decoded.items():
@@ -36,7 +37,7 @@ def predictions_table(
             "example": rows.astype(np.int64),
             "subject": test["subject"].to_numpy(),
             "fold": np.int64(fold),
-            "corpus": test["corpus"].to_numpy(),
+            "corpus": test["source" if "source" in test else "corpus"].to_numpy(),
             "true_age": test["age"].to_numpy(),
             "true_group": test["age_group"].array,
             "true_gender": test["gender"].array,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from agegender.data.clip_loading import Crop, EvaluationClips, TrainingClips
+from agegender.data.clip_loading import ClipsOfDistinctSubjects, Crop, EvaluationClips, TrainingClips
 from agegender.data.loading import evaluation_loader, training_loader
 from agegender.data.noise import AddedSound, Reverberation, Surroundings
 
@@ -261,3 +261,18 @@ def test_sounds_at_another_rate_are_refused(cache_of, clips):
     slow = Surroundings((Reverberation(cache_of([np.ones(50)], rate_hz=8000)),))
     with pytest.raises(ValueError, match="sounds at 8000 Hz cannot surround clips at 16000 Hz"):
         training(clips, around=slow)
+
+
+def test_batches_without_a_subject_twice_are_crops_and_targets_like_others_and_say_who_they_are_of(clips):
+    targets = {"subject_index": np.array([0, 0, 1, 1, 2, 2, 2])}
+    stream = ClipsOfDistinctSubjects(clips, targets, 3, seed=0, crop=Crop(20), most_per_subject=2)
+    for step in range(10):
+        batch, examples = stream[step], stream.examples_of(step)[1]
+        assert sorted(batch["subject_index"].tolist()) == [0, 1, 2]
+        assert (batch["clips"][:, 0] // 100 - 1).tolist() == examples.tolist()
+    others = [
+        ClipsOfDistinctSubjects(clips, targets, 3, seed=0, crop=Crop(20), most_per_subject=3),
+        ClipsOfDistinctSubjects(clips, {"subject_index": np.array([0, 0, 1, 1, 2, 2, 0])}, 3, 0, Crop(20), None, 2),
+        TrainingClips(clips, targets, 3, 0, Crop(20)),
+    ]
+    assert len({stream.fingerprint, *(other.fingerprint for other in others)}) == 4

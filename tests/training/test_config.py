@@ -39,7 +39,7 @@ def test_only_kernels_of_the_encoder_decay_unless_asked_otherwise():
         assert {decay for _, decay in found.values()} <= {0.0, 0.5}
 
 
-def test_biases_and_last_layers_have_their_own_learning_rates_and_the_last_bias_has_both_factors():
+def test_biases_and_heads_have_their_own_learning_rates_and_the_bias_of_a_head_has_both_factors():
     found = rates_and_decays(model_with_hidden_layer(), learning_rate=0.01, bias_factor=2.0, head_factor=10.0)
     rates = {name: rate for name, (rate, _) in found.items()}
     assert rates == pytest.approx(
@@ -48,8 +48,8 @@ def test_biases_and_last_layers_have_their_own_learning_rates_and_the_last_bias_
             "encoder.0.bias": 0.02,
             "encoder.2.weight": 0.01,
             "encoder.2.bias": 0.02,
-            "heads.gender.hidden.0.weight": 0.01,
-            "heads.gender.hidden.0.bias": 0.02,
+            "heads.gender.hidden.0.weight": 0.1,
+            "heads.gender.hidden.0.bias": 0.2,
             "heads.gender.linear.weight": 0.1,
             "heads.gender.linear.bias": 0.2,
         }
@@ -184,3 +184,11 @@ def test_the_weights_of_the_losses_enter_what_is_minimised():
     assert_close(model.total({"age": torch.tensor(5.0), "gender": torch.tensor(0.4)}), torch.tensor(0.9))
     with pytest.raises(ValueError, match=r"without a head: .*'years'"):
         MultiTaskModel(nn.Identity(), {"gender": GenderHead(3)}, {"years": 0.1})
+
+
+def test_the_error_in_years_decides_if_it_is_asked_to_and_there_is_one():
+    model = small_model()
+    scores = {**SCORES, "validation_mae_age": 7.5}
+    assert goodness(scores, model, config(best_by="mae")) == pytest.approx({"minus the mean absolute error": -7.5})
+    with pytest.raises(ValueError, match="no task has an error in years"):
+        goodness({k: v for k, v in SCORES.items() if "_mae_" not in k}, model, config(best_by="mae"))

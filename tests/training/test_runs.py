@@ -85,6 +85,11 @@ def test_predictions_have_the_types_of_the_contract():
     assert {types[f"p_group_{group}"] for group in range(8)} == {"float32"}
 
 
+def test_of_a_pack_of_several_corpora_the_source_is_the_corpus():
+    examples = manifest().examples.assign(source=["svd", "x", "x", "speechocean762", "x", "svd"])
+    assert predictions_table(examples, ROWS, 2, decoded())["corpus"].tolist() == ["svd", "svd", "speechocean762"]
+
+
 def test_no_path_and_no_album_is_kept():
     columns = predictions_table(manifest().examples, ROWS, 2, decoded()).columns
     assert not {"path", "user", "photo", "face_id"} & set(columns)
