@@ -44,10 +44,15 @@ class LogMel(nn.Module):
         The waveform is in [-1, 1], or the int16 of a file, which means the same. No autocast reaches the inside.
         Raises ``ValueError`` for another shape or integer type, and for 256 samples or fewer: too few to reflect.
         """
+        with torch.autocast(waveform.device.type, enabled=False):
+            return normalised_over_time(self.before_normalisation(waveform))
+
+    def before_normalisation(self, waveform: Tensor) -> Tensor:
+        """Return what is then normalised: the logarithm of the mel spectrogram, or the spectrogram; see ``forward``."""
         samples = _as_float(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
             mel = self.filters @ _power(pre_emphasised(samples * self.full_scale), self.window) + POWER_FLOOR
-            return normalised_over_time(mel.log() if self.uses_log else mel)
+            return mel.log() if self.uses_log else mel
 
 
 def num_frames(num_samples: int) -> int:

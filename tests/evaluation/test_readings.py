@@ -1,8 +1,17 @@
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from agegender.evaluation.readings import READINGS, best_of_each, kept_epoch, last_epoch, mean_of_few
+from agegender.evaluation.readings import (
+    READINGS,
+    best_of_each,
+    interval_of_mae,
+    interval_of_rmse,
+    kept_epoch,
+    last_epoch,
+    mean_of_few,
+)
 
 AGE, GENDER = "validation_accuracy_age", "validation_accuracy_gender"
 
@@ -47,3 +56,31 @@ def test_refuses_an_empty_history_and_a_name_that_it_does_not_hold(history):
         last_epoch([], [AGE])
     with pytest.raises(ValueError, match="no 'validation_mae_age': it holds step, validation_accuracy_age"):
         kept_epoch(history, ["validation_mae_age"])
+
+
+def test_the_interval_of_a_printed_mae_is_that_of_the_absolute_errors_themselves():
+    errors = np.random.default_rng(0).standard_t(4, 300) * 6
+    mae, rmse = np.abs(errors).mean(), np.sqrt(np.square(errors).mean())
+    expected = stats.norm.interval(0.95, mae, np.abs(errors).std() / np.sqrt(300))
+    assert_allclose(interval_of_mae(mae, rmse, 300), expected)
+
+
+def test_the_interval_of_a_printed_rmse_holds_the_truth_as_often_as_it_says():
+    errors = np.random.default_rng(0).normal(0, 7, (4000, 30))
+    found = [interval_of_rmse(rmse, 30) for rmse in np.sqrt(np.square(errors).mean(1))]
+    assert np.mean([low < 7 < high for low, high in found]) == pytest.approx(0.95, abs=0.01)
+
+
+def test_more_independent_errors_make_both_intervals_narrower():
+    for interval in (lambda number: interval_of_mae(5, 7, number), lambda number: interval_of_rmse(7, number)):
+        widths = [np.ptp(interval(number)) for number in (56, 560)]
+        assert widths[1] < widths[0] / 3
+
+
+def test_printed_errors_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="no errors have an MAE of 8 and an RMSE of 7"):
+        interval_of_mae(8, 7, 100)
+    with pytest.raises(ValueError, match="1 error or more, got 7 and 0"):
+        interval_of_rmse(7, 0)
+    with pytest.raises(ValueError, match="RMSE of at least 0"):
+        interval_of_rmse(float("nan"), 10)

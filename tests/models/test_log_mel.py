@@ -96,6 +96,13 @@ def test_at_a_scale_of_1_without_the_logarithm_it_does():
     assert (front_end(voices() / 4) - front_end(voices())).abs().max() > 0.1
 
 
+def test_before_the_normalisation_loudness_is_a_shift_of_the_logarithm():
+    front_end = LogMel()
+    loud, quiet = (front_end.before_normalisation(voices() * gain) for gain in (1.0, 0.25))
+    assert_close(loud - quiet, torch.full_like(loud, 2 * np.log(4)), rtol=0, atol=1e-3)
+    assert_close(normalised_over_time(loud), front_end(voices()))
+
+
 def test_the_logarithm_is_a_switch():
     assert (LogMel(uses_log=True)(voices()) - LogMel(uses_log=False)(voices())).abs().max() > 0.5
 
