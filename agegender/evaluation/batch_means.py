@@ -89,5 +89,5 @@ def _terms(
 
 
 def _mean_of(metric: Metric, terms: Floats, batches: NDArray[np.int64]) -> float:
-    sums = np.stack([np.bincount(batches, column) for column in terms.T], axis=1)
+    sums = np.stack([np.bincount(batches, column).astype(np.float64) for column in terms.T], axis=1)
     return float(metric.finish(sums[np.unique(batches)]).mean())
