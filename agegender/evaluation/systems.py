@@ -38,14 +38,19 @@ def title(system: tuple[str, str]) -> str:
 
 
 def _extent(values: Iterable[int]) -> str:
-    low, high = min(seen := list(values)), max(seen)
+    """The lowest and the highest value as text; nothing for no value."""
+    seen = list(values)
+    if not seen:
+        return ""
+    low, high = min(seen), max(seen)
     return str(low) if low == high else f"{low} to {high}"
 
 
 def overview(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row for each system: what was trained, for how long, and how its weights were chosen.
 
-    ``epochs`` counts the validations of a run and ``kept`` is the one whose weights were tested; ``minutes`` adds up.
+    ``epochs`` counts the validations of a run and ``kept`` is the one whose weights were tested, empty for what was not
+    trained in epochs; ``minutes`` adds up.
     """
     rows = []
     for system, own in by_system(runs).items():
@@ -58,7 +63,7 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
                 "seeds": len({record["seed"] for record in records}),
                 "parameters": records[0]["num_parameters"],
                 "epochs": _extent(len(record["history"]) for record in records),
-                "kept": _extent(map(_kept, records)),
+                "kept": _extent(_kept(record) for record in records if record["history"]),
                 "minutes": sum(record["seconds"] for record in records) / 60,
                 "selection": "; ".join(sorted({record["selection"] for record in records})),
                 "reduced": "; ".join(sorted({record["reduced"] or "nothing" for record in records})),

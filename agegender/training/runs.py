@@ -70,6 +70,54 @@ def finish_run(
     made smaller than in the publication. ``selected_on_test`` confesses a published protocol that selects on the very
     examples on which it reports.
     """
+    learnt = {
+        "training": asdict(config),
+        "selection": selection,
+        "selected_step": result.selected_step,
+        "selected_on_test": selected_on_test,
+        "device": result.device,
+        "seconds": result.seconds,
+        "peak_memory_mb": result.peak_memory_mb,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "history": result.history,
+        "reduced": reduced,
+    }
+    _write(folder, parameters, manifest, predictions, learnt)
+
+
+def finish_run_without_net(
+    folder: Path,
+    *,
+    parameters: dict[str, Any],
+    manifest: Manifest,
+    settings: dict[str, Any],
+    predictions: pd.DataFrame,
+    seconds: float,
+    reduced: str | None,
+) -> None:
+    """Write the run of a baseline that learns at once: nothing is selected, and its history is empty.
+
+    ``settings`` are those of the learner, ``seconds`` is what learning and answering took. No weights are counted
+    (``num_parameters`` is 0). The rest is as for ``finish_run``.
+    """
+    learnt = {
+        "training": settings,
+        "selection": "nothing is selected",
+        "selected_on_test": False,
+        "device": "cpu",
+        "seconds": seconds,
+        "peak_memory_mb": None,
+        "num_parameters": 0,
+        "history": [],
+        "reduced": reduced,
+    }
+    _write(folder, parameters, manifest, predictions, learnt)
+
+
+def _write(
+    folder: Path, parameters: dict[str, Any], manifest: Manifest, predictions: pd.DataFrame, learnt: dict[str, Any]
+) -> None:
+    """Write a run of which ``learnt`` says how it was learnt; the folder, the manifest and the code say the rest."""
     folder = Path(folder).resolve()
     record = {
         "schema": 1,
@@ -78,21 +126,12 @@ def finish_run(
         "run": folder.name,
         **{name: parameters[name] for name in ("model", "variant", "fold", "seed")},
         "parameters": {name: value for name, value in parameters.items() if name not in ("data", "run_folder")},
-        "training": asdict(config),
         "scheme": manifest.scheme.name if manifest.scheme and "p_group_0" in predictions else None,
-        "selection": selection,
-        "selected_step": result.selected_step,
-        "selected_on_test": selected_on_test,
         "commit": commit(),
         "manifest_hash": manifest.hash(),
         "manifest": manifest.describe(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
-        "device": result.device,
-        "seconds": result.seconds,
-        "peak_memory_mb": result.peak_memory_mb,
-        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "history": result.history,
-        "reduced": reduced,
+        **learnt,
     }
     write_run(folder, record, predictions)
 

@@ -76,6 +76,16 @@ def test_the_overview_shows_unequal_lengths_and_the_epoch_that_was_kept(make_run
     assert_allclose(row["minutes"], 2 * 1.5 / 60)
 
 
+def test_a_system_that_was_not_trained_in_epochs_has_none_and_is_scored_and_compared_like_any_other(make_runs):
+    machine = make_runs("svm", skill=1.0, history=[], num_parameters=0)
+    row = overview([*make_runs(), *machine]).set_index("system").loc["svm, as intended"]
+    assert (row["epochs"], row["kept"]) == ("0", "")
+    assert histories(machine) == {0: [], 1: []}
+    scores = scores_beside_constant([*make_runs(), *machine], [MAE], replicates=20)
+    assert scores["system"].str.contains("svm").sum() == 1
+    assert compare(make_runs(), machine, [MAE], replicates=20)["difference"].item() < 0
+
+
 def test_the_scheme_of_a_run_without_ages_is_told_by_its_corpus(make_runs):
     runs = without_age(make_runs("gender"))
     assert scheme_of(runs) is None
