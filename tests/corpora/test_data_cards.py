@@ -97,6 +97,13 @@ def test_a_card_answers_every_question_in_order_and_has_counts(name):
     assert f"({name}.json)" in text
 
 
+@pytest.mark.parametrize("name", ["commonvoice", "musan", "rirs", "timit", "voxceleb"])
+def test_counts_that_nobody_could_make_here_name_their_source(name):
+    before_the_counts = (CARDS / f"{name}.md").read_text(encoding="utf-8").split("## Counts\n")[1].split(BEGIN)[0]
+    assert "Source: the " in before_the_counts
+    assert "agegender manifest" in before_the_counts  # whoever has the corpus counts again
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_croissant_file_is_valid_without_a_warning(name, caplog):
     description = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))
