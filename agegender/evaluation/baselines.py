@@ -4,6 +4,7 @@ They go through the same metrics and the same intervals as a model. Reference fo
 published system when ages are narrowly spread.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -95,3 +96,31 @@ def guesses(training: pd.DataFrame, test: pd.DataFrame, scheme: AgeScheme | None
     if len(ages):
         drawn = generator.choice(ages, size=len(test))
     return table.assign(age=drawn, p_female=generator.random(len(test), dtype=np.float32))
+
+
+def best_age_by_group(
+    predictions: pd.DataFrame, by: Sequence[str], statistic: Literal["median", "mean"] = "median"
+) -> pd.DataFrame:
+    """Return ``predictions`` as a guesser answers who knows the columns ``by`` of each example, and else nothing.
+
+    Its age for an example is the median (least MAE) or the mean (least RMSE) of the true ages, in the *other* folds,
+    of the examples that agree with it in all of ``by`` (``["true_gender"]``: one age for men, one for women); of all
+    examples of the other folds where none agrees, or where ``by`` is empty. It answers nothing but an age:
+    ``p_female`` is empty and there are no group probabilities. Rows keep their order.
+
+    Raises ``ValueError`` when a fold is the only one with a known age, and for a column that is not there.
+    """
+    missing = [name for name in by if name not in predictions]
+    if missing:
+        raise ValueError(f"no column {missing[0]!r} to guess by: there are {', '.join(map(str, predictions.columns))}")
+    table = predictions.drop(columns=group_columns(predictions)).assign(age=np.nan, p_female=np.float32("nan"))
+    keys = table.groupby(list(by), dropna=False).ngroup() if by else pd.Series(0, index=table.index)
+    for fold in table["fold"].unique():
+        is_test = table["fold"] == fold
+        known = ~is_test & table["true_age"].notna()
+        if not known.any():
+            raise ValueError(f"only fold {fold} has known ages: there is nothing else to take an age from")
+        ages = table.loc[known, "true_age"]
+        of_group = ages.groupby(keys[known]).agg(statistic)
+        table.loc[is_test, "age"] = keys[is_test].map(of_group).astype("float64").fillna(ages.agg(statistic))
+    return table

@@ -4,7 +4,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from agegender.evaluation import metrics
-from agegender.evaluation.baselines import best_constant, best_constant_across_folds, guesses, labels_of
+from agegender.evaluation.baselines import (
+    best_age_by_group,
+    best_constant,
+    best_constant_across_folds,
+    guesses,
+    labels_of,
+)
 from agegender.evaluation.schemas import check_predictions
 from agegender.evaluation.scores import EXACT, GENDER_ACCURACY, MAE, ONE_OFF, RMSE, TOP_TWO
 from agegender.evaluation.tables import score
@@ -102,3 +108,44 @@ def test_refuses_training_labels_that_hold_nothing(training, predictions):
             baseline(training.assign(age=np.nan), predictions, None)
     with pytest.raises(ValueError, match=r"only fold \[0\] is there"):
         best_constant_across_folds(predictions, ADIENCE_8)
+
+
+@pytest.fixture
+def folds_of_two():
+    ages = [20, 30, 70, 60, 22, 40, 66, np.nan]
+    genders = ["male", "male", "female", "female", "male", "male", "female", None]
+    columns = {"true_age": ages, "true_gender": genders, "age": 1.0, "p_female": 0.9, "fold": [0] * 4 + [1] * 4}
+    return pd.DataFrame(columns | {"p_group_0": 1.0}, index=[5, 3, 4, 0, 1, 2, 7, 6])
+
+
+def test_who_knows_the_gender_answers_with_the_age_of_that_gender_in_the_other_folds(folds_of_two):
+    told = best_age_by_group(folds_of_two, ["true_gender"])
+    assert told["age"].tolist() == [31, 31, 66, 66, 25, 25, 65, 45]  # the last has no gender: median of the fold
+    assert told.index.tolist() == folds_of_two.index.tolist()
+    assert told["p_female"].isna().all()
+    assert "p_group_0" not in told
+
+
+def test_who_knows_nothing_answers_with_the_best_constant_of_the_other_folds(folds_of_two, predictions):
+    told = best_age_by_group(folds_of_two, [], "mean")
+    assert_allclose(told["age"], [128 / 3] * 4 + [45] * 4)
+    halves = predictions.assign(fold=np.arange(len(predictions)) % 2)
+    assert_allclose(best_age_by_group(halves, [])["age"], best_constant_across_folds(halves, None)["age"])
+
+
+def test_a_group_that_no_other_fold_has_is_answered_with_the_age_of_all(folds_of_two):
+    told = best_age_by_group(folds_of_two.assign(corpus=list("aaaabbbb")), ["corpus", "true_gender"])
+    assert told["age"].tolist() == [40] * 4 + [45] * 4
+
+
+def test_the_labels_of_its_own_fold_do_not_reach_a_guesser(folds_of_two):
+    other = folds_of_two.assign(true_age=[1, 2, 3, 4, 22, 40, 66, np.nan])
+    first = best_age_by_group(folds_of_two, ["true_gender"])["age"].iloc[:4]
+    assert first.tolist() == best_age_by_group(other, ["true_gender"])["age"].iloc[:4].tolist()
+
+
+def test_a_guesser_without_other_ages_or_with_an_unknown_column_is_refused(folds_of_two):
+    with pytest.raises(ValueError, match="only fold 0 has known ages"):
+        best_age_by_group(folds_of_two.iloc[:4], [])
+    with pytest.raises(ValueError, match="no column 'shoe' to guess by"):
+        best_age_by_group(folds_of_two, ["shoe"])
