@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from agegender.corpora import adience, folder, imdb_wiki, openpacks
 from agegender.data.manifest import Manifest
 from agegender.labels import FAIRFACE_9, AgeScheme
@@ -53,7 +51,7 @@ def read_aged_faces(
         raise ValueError(f"unknown corpus of faces with ages {corpus!r}: expected imdb, wiki, utkface or folder")
     examples = manifest.examples
     is_usable = examples["age"].lt(oldest + 1) & examples["gender"].notna()
-    return _keeping(manifest, is_usable, f"no age up to {oldest} or no gender")
+    return manifest.keep(is_usable, f"no age up to {oldest} or no gender")
 
 
 def with_groups(manifest: Manifest, scheme: AgeScheme) -> Manifest:
@@ -71,13 +69,4 @@ def with_both_labels(manifest: Manifest) -> Manifest:
     """
     examples = manifest.examples
     labelled = examples["age_group"].notna() & examples["gender"].notna()
-    return _keeping(manifest, labelled, "no age group or no gender")
-
-
-def _keeping(manifest: Manifest, is_usable: pd.Series, reason: str) -> Manifest:
-    """Move the other examples to the quarantine."""
-    if not is_usable.any():
-        raise ValueError(f"none of {len(is_usable)} examples can be used: {reason}")
-    aside = manifest.examples.loc[~is_usable, ["path"]].assign(row=is_usable.index[~is_usable], reason=reason)
-    quarantine = pd.concat([manifest.quarantine, aside], ignore_index=True) if len(aside) else manifest.quarantine
-    return replace(manifest.select(is_usable), quarantine=quarantine)
+    return manifest.keep(labelled, "no age group or no gender")

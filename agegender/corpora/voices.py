@@ -35,3 +35,15 @@ def open_corpus(
         return musan_rirs.read_rirs(root)
     module = {"commonvoice": commonvoice, "timit": timit, "voxceleb": voxceleb}[corpus]
     return module.read(root, labels_only=labels_only, max_quarantined_share=max_quarantined_share)
+
+
+def read_labelled_voices(corpus: str, data: Path, cache: Path) -> Manifest:
+    """Read the examples of ``corpus`` that have an age in years and a gender.
+
+    ``timit`` lies in ``data / "timit"``; ``voicepack`` is a pack in ``data``, unpacked into ``cache``. Raises as
+    ``open_corpus`` does, and ``ValueError`` when nothing is left.
+    """
+    root = Path(data) if corpus == "voicepack" else Path(data) / corpus
+    manifest = open_corpus(corpus, root, Path(cache))
+    examples = manifest.examples
+    return manifest.keep(examples["age"].notna() & examples["gender"].notna(), "no age or no gender")

@@ -68,6 +68,14 @@ class Manifest:
         """Return the manifest with only the examples for which ``rows`` (boolean) is true, renumbered from 0."""
         return replace(self, examples=self.examples[rows].reset_index(drop=True))
 
+    def keep(self, is_usable: pd.Series, reason: str) -> "Manifest":
+        """Return the manifest with the other examples moved to its quarantine; ``ValueError`` when none is left."""
+        if not is_usable.any():
+            raise ValueError(f"none of {len(is_usable)} examples can be used: {reason}")
+        aside = self.examples.loc[~is_usable, ["path"]].assign(row=is_usable.index[~is_usable], reason=reason)
+        quarantine = pd.concat([self.quarantine, aside], ignore_index=True) if len(aside) else self.quarantine
+        return replace(self.select(is_usable), quarantine=quarantine)
+
     def hash(self) -> str:
         """Return a SHA-256 that changes when any label, path, subject or the order of the rows changes."""
         columns = sorted(self.examples.columns)
