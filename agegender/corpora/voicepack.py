@@ -42,8 +42,8 @@ def read_voices(
     if not labels_only:
         present = np.array([_is_inside(folder, path) for path in table["file"]])
         labels["reason"] = labels["reason"].mask(labels["reason"].isna() & ~present, "missing file")
-    text = {name: table[name].astype("str") for name in ("language", "voice")}
-    text["source"] = table["source"].map(SOURCES).astype("str")
+    sources = table["source"].map(SOURCES)
+    text = {"source": sources.astype("str"), **{name: table[name].astype("str") for name in ("language", "voice")}}
     rows = labels.assign(path=table["file"], subject=table["speaker"], corpus="voicepack", modality="voice", **text)
     is_good = labels["reason"].isna().to_numpy()
     aside = pd.DataFrame({"path": table["file"], "row": table[LINE], "reason": labels["reason"]})[~is_good]
