@@ -4,7 +4,8 @@ A *system* is a model in one variant. Two systems are compared on the folds and 
 that both were asked about, example by example, so that an easy fold or a lucky seed cannot make the difference.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,16 @@ def by_system(runs: Sequence[Run]) -> Systems:
     for run in runs:
         systems.setdefault((run.record["model"], run.record["variant"]), []).append(run)
     return systems
+
+
+def among(runs: Iterable[Run], chosen: Callable[[pd.DataFrame], pd.Series]) -> list[Run]:
+    """Return the runs with only the test examples for which ``chosen`` (of the predictions) is true.
+
+    Runs that were asked about none of them are left out. So everything here can be asked of one corpus, of one gender
+    or of the rare ages alone.
+    """
+    parts = [replace(run, predictions=run.predictions[chosen(run.predictions)].reset_index(drop=True)) for run in runs]
+    return [run for run in parts if len(run.predictions)]
 
 
 def title(system: tuple[str, str]) -> str:

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from agegender.evaluation.records import Run
 from agegender.evaluation.scores import EXACT, GENDER_ACCURACY, MAE, group_columns
 from agegender.evaluation.systems import (
+    among,
     by_system,
     compare,
     constant_of,
@@ -56,6 +57,17 @@ def test_a_system_is_a_model_in_one_variant(make_runs):
     assert list(by_system(runs)) == [("both", "as_intended"), ("age", "as_intended"), ("both", "as_published")]
     assert sum(map(len, by_system(runs).values())) == len(runs)
     assert title(("both", "as_published")) == "both, as published"
+
+
+def test_a_question_can_be_asked_of_some_examples_alone(make_runs):
+    runs = make_runs(folds=(0, 1, 2))
+    women = among(runs, lambda table: table["true_gender"].eq("female") & table["fold"].ne(1))
+    assert [run.record["fold"] for run in women] == [0, 2]
+    everyone = together(runs)
+    expected = everyone[everyone["true_gender"].eq("female") & everyone["fold"].ne(1)]
+    assert together(women)["example"].tolist() == expected["example"].tolist()
+    assert compare(women, women, (MAE,))["num_examples"].tolist() == [len(expected)]
+    assert len(together(runs)) == len(everyone)
 
 
 def test_lines_of_history_are_numbered_from_one_and_are_those_of_the_lowest_seed(make_runs):
