@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from agegender.models.age_classes import checked
 from agegender.models.heads import GenderHead, in_full_precision
-from agegender.models.losses import focal_l1, focal_mse
+from agegender.models.losses import focal_regression_loss
 
 HIDDEN_FEATURES = (1024, 512)
 AgeLoss = Literal["l1", "l2", "focal_l1", "focal_l2"]
@@ -27,10 +27,10 @@ class DeepAgeHead(nn.Module):
     """Age as one number, learnt by a focal loss, where examples may weigh by their age.
 
     The net counts in ``unit_years`` years, and so does the loss. The published code counts in hundreds (100), where the
-    focal factor makes next to nothing of every error; its text means years (1). See
-    ``agegender.models.losses.focal_mse`` for ``"focal_l2"``, ``focal_l1`` for ``"focal_l1"``; ``"l1"`` and ``"l2"`` are
-    the same without the focal factor. Answers start near ``initial_age`` years: in years, start at the mean age of the
-    training part.
+    focal factor makes next to nothing of every error; its text means years (1). ``"focal_l1"`` and ``"focal_l2"`` are
+    ``agegender.models.losses.focal_regression_loss`` with a power of 1 and of 2; ``"l1"`` and ``"l2"`` are the same
+    without the focal factor. Answers start near ``initial_age`` years: in years, start at the mean age of the training
+    part.
 
     ``year_weights`` (years,) holds the weight in the loss of an example of 0, 1, ... completed years (the last also
     that of all above it), as ``agegender.training.reweighting`` makes them. ``None`` weighs all alike. They are not
@@ -76,9 +76,14 @@ class DeepAgeHead(nn.Module):
         weights = None
         if self.year_weights is not None:
             weights = self.year_weights[age.nan_to_num().long().clamp(max=len(self.year_weights) - 1)]
-        function = focal_l1 if self.kind.endswith("l1") else focal_mse
-        gamma = 1.0 if self.kind.startswith("focal") else 0.0
-        return function(self.decode(logits)["age"], age, weights, gamma=gamma, unit_years=self.unit_years)
+        return focal_regression_loss(
+            self.decode(logits)["age"],
+            age,
+            weights,
+            power=int(self.kind[-1]),
+            gamma=1.0 if self.kind.startswith("focal") else 0.0,
+            unit_years=self.unit_years,
+        )
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         """Sum the absolute errors in years."""

@@ -28,56 +28,41 @@ def focal_loss_of_mean(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Te
     return _focused(functional.cross_entropy(logits.float(), target), gamma)
 
 
-def focal_mse(
+def focal_regression_loss(
     prediction: Tensor,
     target: Tensor,
     weights: Tensor | None = None,
+    power: int = 2,
     beta: float = 0.2,
     gamma: float = 1.0,
     unit_years: float = 1.0,
 ) -> Tensor:
-    """Squared error that counts an example less the smaller its error is: mean of ``w d^2 (2 s(beta |d|) - 1)^gamma``.
+    """An error to a power that counts less the smaller it is: mean of ``w |d|^power (2 s(beta |d|) - 1)^gamma``.
 
     ``d`` is the error of ``prediction`` (batch,) against ``target`` (batch,), both in years, counted in units of
     ``unit_years`` years; ``s`` is the logistic function and ``w`` the example's weight of ``weights`` (batch,), 1
-    without them. The sum is divided by the number of examples, not by that of their weights. With ``gamma`` of 0 it
-    is the squared error. (The other form of the focal factor, ``tanh(beta |d|)``, is this one with twice the
-    ``beta``.)
+    without them. The sum is divided by the number of examples, not by that of their weights. A ``power`` of 2 is the
+    focal MSE and 1 the focal L1; with ``gamma`` of 0 they are the squared and the absolute error. (The other form of
+    the focal factor, ``tanh(beta |d|)``, is this one with twice the ``beta``.)
 
     The published TIMIT code counts in units of 100 years: an error of 5 years has a focal factor of 0.005 and not of
-    0.462, and the loss is nearly the cube of the error. Raises ``ValueError`` for unequal shapes, and for a ``gamma``
-    that has no finite gradient.
+    0.462, and the focal MSE is nearly the cube of the error. Raises ``ValueError`` for unequal shapes, for another
+    power, and for a ``gamma`` that has no finite gradient.
 
     Reference: Yang, Zha, Chen, Wang and Katabi (2021), "Delving into deep imbalanced regression", ICML, "Focal-R".
 
     >>> import torch
-    >>> focal_mse(torch.tensor([35.0]), torch.tensor([30.0]))  # 25 * 0.462
+    >>> focal_regression_loss(torch.tensor([35.0]), torch.tensor([30.0]))  # 25 * 0.462
     tensor(11.5529)
-    >>> focal_mse(torch.tensor([35.0]), torch.tensor([30.0]), unit_years=100.0)
+    >>> focal_regression_loss(torch.tensor([35.0]), torch.tensor([30.0]), power=1)
+    tensor(2.3106)
+    >>> focal_regression_loss(torch.tensor([35.0]), torch.tensor([30.0]), unit_years=100.0)
     tensor(1.2500e-05)
     """
-    error = _error(prediction, target, unit_years)
-    return _weighted_mean(error.square() * _focal_factor(error, beta, gamma), weights)
-
-
-def focal_l1(
-    prediction: Tensor,
-    target: Tensor,
-    weights: Tensor | None = None,
-    beta: float = 0.2,
-    gamma: float = 1.0,
-    unit_years: float = 1.0,
-) -> Tensor:
-    """Absolute error that counts an example less the smaller it is: mean of ``w |d| (2 s(beta |d|) - 1)^gamma``.
-
-    Arguments, errors and source as of ``focal_mse``. With ``gamma`` of 0 it is the absolute error.
-
-    >>> import torch
-    >>> focal_l1(torch.tensor([35.0]), torch.tensor([30.0]))  # 5 * 0.462
-    tensor(2.3106)
-    """
-    error = _error(prediction, target, unit_years)
-    return _weighted_mean(error.abs() * _focal_factor(error, beta, gamma), weights)
+    if power not in (1, 2):
+        raise ValueError(f"power must be 1 (focal L1) or 2 (focal MSE), got {power}")
+    error = _error(prediction, target, unit_years).abs()
+    return _weighted_mean(error.pow(power) * _focal_factor(error, beta, gamma), weights)
 
 
 def _error(prediction: Tensor, target: Tensor, unit_years: float) -> Tensor:
@@ -88,9 +73,9 @@ def _error(prediction: Tensor, target: Tensor, unit_years: float) -> Tensor:
 
 
 def _focal_factor(error: Tensor, beta: float, gamma: float) -> Tensor:
-    """``(2 s(beta |d|) - 1) ** gamma``; what is in the brackets is ``tanh(beta |d| / 2)``, which keeps its digits."""
+    """``(2 s(beta d) - 1) ** gamma``; what is in the brackets is ``tanh(beta d / 2)``, which keeps its digits."""
     _check_gamma(gamma)
-    return (beta * error.abs() / 2).tanh().pow(gamma)
+    return (beta * error / 2).tanh().pow(gamma)
 
 
 def _weighted_mean(losses: Tensor, weights: Tensor | None) -> Tensor:

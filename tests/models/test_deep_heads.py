@@ -7,13 +7,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
-from agegender.models.losses import focal_l1, focal_mse
+from agegender.models.losses import focal_regression_loss
 
 AGES = torch.tensor([0.0, 21.9, 22.0, 58.6, 120.0])
 YEAR_WEIGHTS = 1 + torch.arange(121) / 10
-LOSSES = {
-    "l1": (focal_l1, 0.0), "l2": (focal_mse, 0.0), "focal_l1": (focal_l1, 1.0), "focal_l2": (focal_mse, 1.0)
-}  # fmt: skip
+LOSSES = {"l1": (1, 0.0), "l2": (2, 0.0), "focal_l1": (1, 1.0), "focal_l2": (2, 1.0)}
+"""Loss -> power and gamma."""
 UNITS = pytest.mark.parametrize("unit_years", [1.0, 100.0])
 
 
@@ -65,9 +64,10 @@ def test_the_layers_start_as_torch_starts_them(head):
 @UNITS
 @pytest.mark.parametrize("year_weights", [None, YEAR_WEIGHTS], ids=["alike", "weighted"])
 def test_the_loss_is_that_of_the_ages_in_years_each_with_the_weight_of_its_year(kind, unit_years, year_weights):
-    function, gamma = LOSSES[kind]
+    power, gamma = LOSSES[kind]
     weights = None if year_weights is None else torch.tensor([1.0, 3.1, 3.2, 6.8, 13.0])
-    expected = function(answers()[:, 0], AGES, weights, gamma=gamma, unit_years=unit_years)
+    options = {"power": power, "gamma": gamma, "unit_years": unit_years}
+    expected = focal_regression_loss(answers()[:, 0], AGES, weights, **options)
     head = age_head(kind, unit_years, year_weights)
     assert_close(head.loss(answers(unit_years), AGES), expected)
 
