@@ -27,6 +27,7 @@ LOWEST_HZ, HIGHEST_HZ = 65.0, 500.0
 QUIET_DB = 30.0
 """A frame that is further below the loudest frame of its clip has no pitch worth asking for."""
 NUM_STATISTICS = 3 * NUM_MFCC - 1 + 6
+_MEDIAN_PITCH = NUM_STATISTICS - 5  # the second of the pitch statistics, which stand last
 _VERSION = 1  # counts the definitions of the statistics: older caches are made again
 
 
@@ -60,6 +61,13 @@ def pitch_statistics(samples: np.ndarray, rate_hz: int) -> Floats:
     return np.array([*np.quantile(octaves, [0.1, 0.5, 0.9]), octaves.mean(), octaves.std(), change])
 
 
+def median_pitch_hz(statistics: Floats) -> Floats:
+    """Return the middle pitch in Hz (examples,) out of the ``voice_statistics`` (examples, ``NUM_STATISTICS``)."""
+    if statistics.ndim != 2 or statistics.shape[1] != NUM_STATISTICS:
+        raise ValueError(f"expected the statistics (examples, {NUM_STATISTICS}), got the shape {statistics.shape}")
+    return 55 * 2 ** statistics[:, _MEDIAN_PITCH]
+
+
 def cache_statistics(clips: ClipCache, folder: Path) -> Floats:
     """Return the ``voice_statistics`` of all clips (examples, ``NUM_STATISTICS``), from ``folder`` if they are there.
 
@@ -72,7 +80,8 @@ def cache_statistics(clips: ClipCache, folder: Path) -> Floats:
             return known
     except (OSError, ValueError, EOFError):
         pass
-    rows = [voice_statistics(clips.clip(row), clips.rate_hz) for row in tqdm(range(len(clips)), "describing voices")]
+    progress = tqdm(range(len(clips)), "describing voices", mininterval=2, unit="clip")
+    rows = [voice_statistics(clips.clip(row), clips.rate_hz) for row in progress]
     found = np.stack(rows) if rows else np.empty((0, NUM_STATISTICS))
     with replaced_atomically(path) as temporary:
         np.save(temporary, found)

@@ -11,6 +11,7 @@ from agegender.data.voice_statistics import (
     NUM_MFCC,
     NUM_STATISTICS,
     cache_statistics,
+    median_pitch_hz,
     pitch_statistics,
     voice_statistics,
 )
@@ -43,6 +44,13 @@ def test_the_pitch_is_read_in_octaves_above_55_hz(hz):
     assert mean == pytest.approx(middle, abs=0.05)
     assert low <= middle <= high
     assert max(spread, change) < 0.1
+
+
+def test_the_middle_pitch_comes_back_in_hz():
+    statistics = np.stack([voice_statistics(buzz(hz), RATE) for hz in (110, 220)])
+    assert_allclose(median_pitch_hz(statistics), [110, 220], rtol=0.02)
+    with pytest.raises(ValueError, match=r"\(examples, 68\), got the shape \(68,\)"):
+        median_pitch_hz(statistics[0])
 
 
 def test_a_gliding_voice_has_the_quantiles_of_its_glide():
