@@ -1,0 +1,52 @@
+"""The two settings of the Common Voice pipeline: as its code was published, and as its text intends."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agegender.models.speech_nets import Recurrence
+
+
+@dataclass(frozen=True)
+class CommonVoiceRecipe:
+    """Every decision in which the published age groups from Common Voice and their intent differ.
+
+    ``split`` parts clips or subjects. Age groups are made equally large by clip, or with at most ``most_per_subject``
+    clips of one subject (``agegender.data.capping``). ``augments_evaluation`` shifts and masks what is validated and
+    tested too, as if it were trained on. ``recurrence`` is explained in ``agegender.models.speech_nets``; the published
+    ``batch_size_of_tcn`` leaves an LSTM over the batch with sequences of one step.
+
+    What both share is published: Adam, its learning rate and weight decay, five parts of the clips of which one is
+    tested and a fifth of the rest (``validation_share``) selects the epoch by its loss, and ``patience`` in epochs.
+    """
+
+    split: Literal["clip", "subject"]
+    most_per_subject: int | None
+    augments_evaluation: bool
+    recurrence: Recurrence
+    batch_size: int
+    batch_size_of_tcn: int
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-6
+    validation_share: float = 0.2
+    patience: int = 4
+
+
+COMMONVOICE_RECIPES = {
+    "as_published": CommonVoiceRecipe(
+        split="clip",
+        most_per_subject=None,
+        augments_evaluation=True,
+        recurrence="batch",
+        batch_size=2,
+        batch_size_of_tcn=1,
+    ),
+    "as_intended": CommonVoiceRecipe(
+        split="subject",
+        most_per_subject=12,
+        augments_evaluation=False,
+        recurrence="time",
+        batch_size=32,
+        batch_size_of_tcn=32,
+    ),
+}
+"""The size of a batch as intended is ours. So is 12 clips of a subject: as many as everyone in speechocean762 gave."""
