@@ -1,4 +1,4 @@
-"""What the nets of the Common Voice pipeline hear of a batch of clips: spectrograms, shifted and masked, or waveforms."""
+"""What the nets of the Common Voice pipeline hear of clips: spectrograms, shifted and masked, or waveforms."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ HEARINGS = {
     "commonvoice": Hearing(),
     "speechocean762": Hearing(rate_hz=16_000, num_samples=511 * 160, n_fft=512, hop=160),
 }
-"""The first is the published one. The other corpus has 16 kHz; 5.11 s of it give as many frames, hence as large a net."""
+"""The first is the published one. The other corpus has 16 kHz, and 5.11 s of it give as many frames, as the net asks."""
 
 
 def _as_float(clips: Tensor) -> Tensor:
