@@ -64,7 +64,7 @@ HEARINGS = {
     "commonvoice": Hearing(),
     "speechocean762": Hearing(rate_hz=16_000, num_samples=511 * 160, n_fft=512, hop=160),
 }
-"""The first is the published one. The other corpus has 16 kHz, and 5.11 s of it give as many frames, as the net asks."""
+"""The first is the published one. The other corpus has 16 kHz: 5.11 s of it give as many frames, as the net asks."""
 
 
 def _as_float(clips: Tensor) -> Tensor:
