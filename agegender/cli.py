@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_manifest(commands.add_parser("manifest", help="read a corpus and write its manifest"))
     _add_miniature(commands.add_parser("miniature", help="draw a small corpus in the format of a real one"))
-    _add_predict(commands.add_parser("predict", help="ask a trained model about pictures of faces"))
+    _add_predict(
+        commands.add_parser("predict", help="ask a trained model about pictures of faces or recordings of voices")
+    )
     _add_audit(commands.add_parser("audit", help="count who and what is in two parts of a manifest"))
     return parser
 
@@ -93,7 +95,9 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="model.safetensors of a run folder")
-    parser.add_argument("faces", type=Path, nargs="+", help="pictures, each filled by one upright face, or --detect")
+    parser.add_argument(
+        "files", type=Path, nargs="+", help="pictures, each filled by one upright face (or --detect); or recordings"
+    )
     parser.add_argument(
         "--detect",
         action=argparse.BooleanOptionalAction,
@@ -106,10 +110,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 def _run_predict(options: argparse.Namespace) -> int:
     from agegender.use.predict import load_predictor  # here, so that the other commands start without torch
 
-    table = load_predictor(options.model).of_files(options.faces, options.detect)
+    table = load_predictor(options.model).of_files(options.files, options.detect)
     if options.output:
         write_text(options.output, table.to_csv(index=False))
-        print(f"{len(table)} pictures, {table['problem'].notna().sum()} not usable; written to {options.output}")
+        print(f"{len(table)} files, {table['problem'].notna().sum()} not usable; written to {options.output}")
     else:
         print(table.round(2).to_string(index=False, na_rep=""))
     return 0

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from agegender.data.cache_files import (
     without_unreadable,
     write_notes,
 )
-from agegender.data.manifest import Manifest
+from agegender.data.manifest import Manifest, build_manifest
 from agegender.files import replaced_atomically
 
 _NOTES = ("unreadable", "lengths", "clipped_shares")
@@ -95,6 +95,15 @@ def as_float(samples: np.ndarray) -> np.ndarray:
 def as_int16(samples: np.ndarray) -> np.ndarray:
     """Return samples in [-1, 1] as int16, rounded to the nearest of 32768 steps; 1 becomes 32767."""
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+
+
+def clips_in_memory(recordings: Sequence[np.ndarray], rate_hz: int) -> ClipCache:
+    """Return int16 ``recordings``, each (samples,), as a ``ClipCache`` that is on no disk and knows no labels."""
+    lengths = np.array([len(recording) for recording in recordings], dtype=np.int64)
+    names = [str(row) for row in range(len(recordings))]
+    rows = pd.DataFrame({"path": names, "subject": names}).assign(corpus="in memory", modality="voice")
+    samples, none_clipped = np.concatenate(recordings), np.zeros(len(recordings), np.float32)
+    return ClipCache(build_manifest(rows), samples, np.cumsum(lengths) - lengths, lengths, none_clipped, rate_hz)
 
 
 def cache_clips(

@@ -1,9 +1,9 @@
-"""A trained model on a reader's own faces, with the very preprocessing of its test."""
+"""A trained model on a reader's own files: which one it is, and the faces; ``agegender.use.voices`` has the voices."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,24 @@ from agegender.data.loading import EvaluationFaces
 from agegender.data.mtcnn import FaceDetector
 from agegender.training.checkpoints import load_weights, read_facts
 from agegender.training.prediction import predict
+from agegender.use.answers import beside_problems, table_of
 from agegender.use.nets import Net, net_of
+
+if TYPE_CHECKING:
+    from agegender.use.voices import VoicePredictor
 
 CROP_OF_PACKS = "loose"
 """The alignment that comes nearest to faces as their corpus cut them, for a model whose training aligned none."""
 
 BATCH_SIZE = 64
 
+OF_VOICES = ("ResNetSE34V2", "speech net")
+"""How the nets of voices are named in the facts of a file; to build them, more packages are needed than for faces."""
+
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model that was read from a file, and what its file says of it."""
+    """A model of faces that was read from a file, and what its file says of it."""
 
     net: Net
     facts: dict[str, Any]
@@ -34,9 +41,7 @@ class Predictor:
     def of_files(self, paths: Sequence[Path], detect: bool | None = None) -> pd.DataFrame:
         """Return one row for each file, in order: what the model says, or why the file could not be read.
 
-        Columns: ``path``; of a model that knows age groups ``age_group`` (the most probable label) and one probability
-        ``p <label>`` for each group; of one that knows ages ``age`` (years; of groups the expected midpoint); of one
-        that knows gender ``p_female``; and ``problem`` (missing where there is none).
+        Columns: ``path``, those of ``agegender.use.answers.table_of``, and ``problem`` (missing where there is none).
 
         With ``detect`` the pictures are photographs in which one face is found, turned upright and cut out as the
         model's training did (its fact ``alignment``); without, each is filled by one upright face already. ``None``
@@ -51,10 +56,7 @@ class Predictor:
                 problems.append(None)
             except UnreadableImageError as error:
                 problems.append(str(error))
-        table = pd.DataFrame({"path": [str(path) for path in paths]})
-        said = self._of_faces(np.stack(faces)) if faces else pd.DataFrame()
-        said.index = pd.Index([row for row, problem in enumerate(problems) if problem is None], dtype="int64")
-        return table.join(said).assign(problem=pd.Series(problems, dtype="str"))
+        return beside_problems(paths, self._of_faces(np.stack(faces)) if faces else pd.DataFrame(), problems)
 
     def _preparation(self, paths: Sequence[Path], detect: bool | None) -> Callable[[int], np.ndarray]:
         """Return the function that makes the face of file number ``i``."""
@@ -69,30 +71,31 @@ class Predictor:
         batches = EvaluationFaces(faces, np.arange(len(faces)), {}, BATCH_SIZE, crop_px=self.net.crop_px)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         decoded = predict(self.net.model, self.net.prepare, batches, device)
-        table = pd.DataFrame(index=pd.RangeIndex(len(faces)))
-        groups, scheme = decoded.get("p_group"), self.net.scheme
-        if groups is not None and scheme is not None:
-            table["age_group"] = [scheme.labels[group] for group in groups.argmax(1)]
-        if "age" in decoded:
-            table["age"] = decoded["age"]
-        if groups is not None and scheme is not None:
-            for label, probabilities in zip(scheme.labels, groups.T, strict=True):
-                table[f"p {label}"] = probabilities
-        return table.assign(p_female=decoded["p_female"]) if "p_female" in decoded else table
+        return table_of(decoded, self.net.scheme, len(faces))
 
 
-def load_predictor(path: Path) -> Predictor:
-    """Read a ``model.safetensors`` that a run left in its folder.
+def load_predictor(path: Path) -> "Predictor | VoicePredictor":
+    """Read a ``model.safetensors`` that a run left in its folder: of a model of faces, or of one of voices.
 
     Raises ``FileNotFoundError``, or ``ValueError`` for a file without the facts that are needed to build the model, for
-    weights that do not fit, and for a model whose answer about one face depends on the other faces of its batch.
+    weights that do not fit, and for a model whose answer about one face depends on the other faces of its batch; and
+    ``ImportError`` for a model of voices when the packages that read recordings are not installed.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist: give the model.safetensors of a run folder")
     facts = read_facts(path)
     try:
-        net = net_of(facts)
+        predictor = _of_voices(facts) if facts.get("name") in OF_VOICES else Predictor(net_of(facts), facts)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from None
-    load_weights(net.model, path)
-    return Predictor(net, facts)
+    load_weights(predictor.net.model, path)
+    return predictor
+
+
+def _of_voices(facts: dict[str, Any]) -> "VoicePredictor":
+    try:
+        from agegender.use.voice_nets import voice_net_of  # here, so that faces need none of their packages
+        from agegender.use.voices import VoicePredictor
+    except ImportError as error:
+        raise ImportError(f"a model of voices needs more packages ({error}): pip install 'agegender[voice]'") from error
+    return VoicePredictor(voice_net_of(facts), facts)

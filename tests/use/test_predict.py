@@ -94,9 +94,9 @@ def test_a_model_that_was_trained_without_alignment_finds_faces_only_when_asked(
     write_model(tmp_path / "model.safetensors")
     command = ["predict", str(tmp_path / "model.safetensors"), *map(str, photos), "-o", str(tmp_path / "out.csv")]
     assert main(command) == 0
-    assert "2 pictures, 0 not usable" in capsys.readouterr().out
+    assert "2 files, 0 not usable" in capsys.readouterr().out
     assert main([*command, "--detect"]) == 0
-    assert "2 pictures, 1 not usable" in capsys.readouterr().out
+    assert "2 files, 1 not usable" in capsys.readouterr().out
     assert "no face" in (tmp_path / "out.csv").read_text()
 
 
@@ -141,7 +141,7 @@ def test_the_command_writes_a_table_and_counts_what_it_could_not_read(folder, tm
     write_model(folder / "model.safetensors")
     model, out = str(folder / "model.safetensors"), tmp_path / "out.csv"
     assert main(["predict", model, str(folder / "0.png"), str(folder / "broken.jpg"), "-o", str(out)]) == 0
-    assert "2 pictures, 1 not usable" in capsys.readouterr().out
+    assert "2 files, 1 not usable" in capsys.readouterr().out
     assert out.read_text().startswith("path,age_group,age,")
 
 

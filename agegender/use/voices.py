@@ -1,0 +1,52 @@
+"""A trained model on a reader's own recordings, with the very preprocessing of its test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from agegender.data.audio import UnreadableClipError, read_clip
+from agegender.data.clip_loading import EvaluationClips
+from agegender.data.clips import as_int16, clips_in_memory
+from agegender.training.prediction import predict
+from agegender.use.answers import beside_problems, table_of
+from agegender.use.voice_nets import VoiceNet
+
+
+@dataclass(frozen=True)
+class VoicePredictor:
+    """A model of voices that was read from a file, and what its file says of it."""
+
+    net: VoiceNet
+    facts: dict[str, Any]
+
+    def of_files(self, paths: Sequence[Path], detect: bool | None = None) -> pd.DataFrame:
+        """Return one row for each recording, in order: what the model says, or why the file could not be read.
+
+        Columns: ``path``, those of ``agegender.use.answers.table_of``, and ``problem`` (missing where there is none).
+        WAV, FLAC, Ogg, MP3 and the others of ``decode_clip`` are read, at any rate, with any number of channels. Raises
+        ``ValueError`` when asked to ``detect``: there are no faces in a recording.
+        """
+        if detect:
+            raise ValueError("this model is asked about recordings: there is no face to detect")
+        recordings: list[np.ndarray] = []
+        problems: list[str | None] = []
+        for path in paths:
+            try:
+                recordings.append(as_int16(read_clip(Path(path), self.net.rate_hz)))
+                problems.append(None)
+            except UnreadableClipError as error:
+                problems.append(str(error))
+        said = self._of_recordings(recordings) if recordings else pd.DataFrame()
+        return beside_problems(paths, said, problems)
+
+    def _of_recordings(self, recordings: list[np.ndarray]) -> pd.DataFrame:
+        net = self.net
+        clips = clips_in_memory(recordings, net.rate_hz)
+        batches = EvaluationClips(clips, {}, net.batch_size, net.crop, net.num_crops)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return table_of(predict(net.model, net.prepare, batches, device), net.scheme, len(recordings))

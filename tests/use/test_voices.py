@@ -1,0 +1,223 @@
+"""Trained models on recordings: the answers are those of the test, and a file that cannot be used says why."""
+
+import importlib
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import soxr
+import torch
+from torch.testing import assert_close
+
+from agegender.cli import main
+from agegender.data.clip_loading import Crop, EvaluationClips
+from agegender.data.clips import as_int16, cache_clips, clips_in_memory
+from agegender.data.manifest import build_manifest
+from agegender.labels import SPEECHOCEAN_6
+from agegender.miniatures.voices import random_voice, speak
+from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
+from agegender.models.frame_nets import ResidualTCN, SpeechBiGRU, SpeechRNN
+from agegender.models.heads import AgeGroupHead
+from agegender.models.multitask import MultiTaskModel
+from agegender.models.resnet_se import ResNetSE34V2
+from agegender.models.speech_nets import SpeechCNN, SpeechTCN
+from agegender.training.checkpoints import save_weights
+from agegender.training.hearing import HEARINGS
+from agegender.training.prediction import predict
+from agegender.use import predict as use
+from agegender.use.predict import load_predictor
+from agegender.use.voice_nets import voice_net_of
+
+RATE = 16_000
+TIMIT = {"name": "ResNetSE34V2", "num_mels": 40, "pooling": "asp", "uses_log": False, "heads": ["age", "gender"]}
+TIMIT |= {"unit_years": 100.0, "rate_hz": RATE, "crop_samples": 4_000, "num_crops": 3, "model": "scratch-mel"}
+
+
+def commonvoice_facts(model="bigru", variant="as_intended"):
+    facts = {"name": "speech net", "scheme": "speechocean-6", "corpus": "speechocean762"}
+    return facts | {"model": model, "variant": variant, "fold": 0, "seed": 0}
+
+
+def say(number, seconds=0.8):
+    voice = random_voice(np.random.default_rng(number), 20 + 20 * number, ("female", "male")[number % 2])
+    return speak(voice, seconds, RATE, seed=number)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three recordings, and one of them in other formats; files that are none."""
+    folder = tmp_path_factory.mktemp("voices")
+    for number in range(3):
+        soundfile.write(folder / f"{number}.wav", say(number, 0.8 + 0.3 * number), RATE)
+    one = say(1, 1.1)
+    for name, kind in (("1.flac", "FLAC"), ("1.ogg", "OGG"), ("1.mp3", "MP3")):
+        soundfile.write(folder / name, one, RATE, format=kind)
+    soundfile.write(folder / "stereo.wav", np.stack([one, one], axis=1), RATE)
+    soundfile.write(folder / "8khz.wav", soxr.resample(one, RATE, 8_000), 8_000)
+    soundfile.write(folder / "short.wav", one[:800], RATE)
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.wav").write_text("no sound at all")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def timit(tmp_path_factory):
+    """The file of a model of the TIMIT pipeline, and the model."""
+    torch.manual_seed(0)
+    encoder = ResNetSE34V2(num_mels=40, uses_log=False)
+    heads = {"age": DeepAgeHead(512, unit_years=100.0, initial_age=35.0), "gender": DeepGenderHead(512)}
+    for head in heads.values():
+        torch.nn.init.normal_(head.linear.weight, std=0.5)  # so that voices are told apart without training
+    model = MultiTaskModel(encoder, heads)
+    path = tmp_path_factory.mktemp("timit") / "model.safetensors"
+    save_weights(model, path, TIMIT)
+    return path, model.eval()
+
+
+def test_equals_the_crops_given_to_the_model_by_hand_and_averaged(folder, timit):
+    path, model = timit
+    samples = torch.from_numpy(as_int16(soundfile.read(folder / "2.wav", dtype="float32")[0]))
+    last = len(samples) - 4_000
+    crops = torch.stack([samples[start : start + 4_000] for start in (0, last // 2, last)])
+    with torch.no_grad():
+        said = model.decode(model(crops))
+    table = load_predictor(path).of_files([folder / "2.wav"])
+    assert list(table) == ["path", "age", "p_female", "problem"]
+    assert table["age"][0] == pytest.approx(float(said["age"].mean()), abs=1e-2)
+    assert table["p_female"][0] == pytest.approx(float(said["p_female"].mean()), abs=1e-4)
+
+
+def test_a_recording_gets_the_answer_that_the_test_of_its_run_gave(folder, timit, tmp_path):
+    path, model = timit
+    names = [f"{number}.wav" for number in range(3)]
+    rows = pd.DataFrame({"path": names, "subject": names}).assign(corpus="spoken", modality="voice")
+    clips = cache_clips(build_manifest(rows, root=folder), tmp_path, RATE)
+    tested = predict(model, lambda batch: batch["clips"], EvaluationClips(clips, {}, 2, Crop(4_000), 3))
+    table = load_predictor(path).of_files([folder / name for name in names])
+    assert table["age"].to_numpy() == pytest.approx(tested["age"], abs=1e-2)
+    assert table["p_female"].to_numpy() == pytest.approx(tested["p_female"], abs=1e-4)
+    assert table["age"].std() > 0.1  # else the test could not fail
+
+
+def test_formats_channels_and_rates_change_little_and_company_nothing(folder, timit):
+    predictor = load_predictor(timit[0])
+    alike = ["1.wav", "1.flac", "stereo.wav", "1.ogg", "1.mp3", "8khz.wav"]
+    table = predictor.of_files([folder / name for name in alike]).set_index(pd.Index(alike))
+    assert table["problem"].isna().all()
+    alone = predictor.of_files([folder / "1.wav"])["age"][0]
+    for name in ("1.wav", "1.flac", "stereo.wav"):
+        assert table["age"][name] == pytest.approx(alone, abs=1e-2)
+    assert table["age"].notna().all()
+
+
+def test_files_that_cannot_be_used_keep_their_rows_and_say_why(folder, timit):
+    files = ["empty.wav", "0.wav", "text.wav", "short.wav", "missing.wav"]
+    table = load_predictor(timit[0]).of_files([folder / name for name in files])
+    assert table["path"].tolist() == [str(folder / name) for name in files]
+    assert table["age"].notna().tolist() == [False, True, False, False, False]
+    said = ["an empty file", "", "not a recording", "0.05 s of sound", "no such file"]
+    assert [part in (problem or "") for part, problem in zip(said, table["problem"].fillna(""), strict=True)] == [
+        True
+    ] * 5
+    assert load_predictor(timit[0]).of_files([folder / "empty.wav"]).columns.tolist() == ["path", "problem"]
+
+
+def test_the_command_answers_about_recordings_and_refuses_to_look_for_faces(folder, timit, tmp_path, capsys):
+    command = ["predict", str(timit[0]), str(folder / "1.mp3"), str(folder / "text.wav"), "-o", str(tmp_path / "o.csv")]
+    assert main(command) == 0
+    assert "2 files, 1 not usable" in capsys.readouterr().out
+    assert (tmp_path / "o.csv").read_text().startswith("path,age,p_female,problem")
+    assert main([*command, "--detect"]) == 2
+    assert "there is no face to detect" in capsys.readouterr().err
+
+
+HEARING = HEARINGS["speechocean762"]
+NETS = {
+    "cnn": lambda: SpeechCNN(num_frames=HEARING.num_frames),
+    "rnn": SpeechRNN,
+    "bigru-byclip": SpeechBiGRU,
+    "tcn": ResidualTCN,
+    "tcn1": lambda: SpeechTCN(1, "time"),
+    "tcn2": lambda: SpeechTCN(2, "time"),
+}
+
+
+def grouped(encoder):
+    return MultiTaskModel(encoder, {"age": AgeGroupHead(encoder.out_features, SPEECHOCEAN_6, init="torch")}).eval()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_of_age_groups_is_the_one_that_its_name_and_variant_say(name):
+    torch.manual_seed(0)
+    trained = grouped(NETS[name]())
+    net = voice_net_of(commonvoice_facts(name))
+    net.model.load_state_dict(trained.state_dict())
+    clips = torch.from_numpy(np.stack([as_int16(np.resize(say(number), HEARING.num_samples)) for number in (0, 1)]))
+    heard = HEARING.waveforms() if name.startswith("tcn") and name != "tcn" else HEARING.spectrograms()
+    with torch.no_grad():
+        expected = trained.decode(trained(heard({"clips": clips})))
+        said = net.model.eval().decode(net.model(net.prepare({"clips": clips})))
+    assert_close(said["p_group"], expected["p_group"])
+    assert (net.rate_hz, net.crop, net.num_crops, net.scheme) == (RATE, HEARING.crop, 1, SPEECHOCEAN_6)
+
+
+def test_a_model_of_age_groups_says_groups_and_no_gender(folder, tmp_path):
+    model = grouped(SpeechBiGRU())
+    save_weights(model, tmp_path / "model.safetensors", commonvoice_facts())
+    table = load_predictor(tmp_path / "model.safetensors").of_files([folder / "0.wav"])
+    said = soundfile.read(folder / "0.wav", dtype="float32")[0]
+    clip = torch.from_numpy(np.pad(as_int16(said), (0, HEARING.num_samples - len(said))))[None]
+    with torch.no_grad():
+        p_group = model.decode(model(HEARING.spectrograms()({"clips": clip})))["p_group"][0]
+    assert "p_female" not in table
+    assert table["age_group"][0] == SPEECHOCEAN_6.labels[int(p_group.argmax())]
+    assert table["p 23+"][0] == pytest.approx(float(p_group[-1]), abs=1e-4)
+
+
+def test_a_net_that_is_recurrent_over_its_batch_hears_every_clip_alone(folder, tmp_path):
+    torch.manual_seed(0)
+    save_weights(grouped(SpeechTCN(1, "batch")), tmp_path / "t.safetensors", commonvoice_facts("tcn1", "as_published"))
+    predictor = load_predictor(tmp_path / "t.safetensors")
+    files = [folder / f"{number}.wav" for number in range(3)]
+    together, alone = predictor.of_files(files), predictor.of_files(files[2:])
+    assert alone["p 23+"][0] == pytest.approx(together["p 23+"][2], abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"name": "ResNetSE34V2"}, "the fact 'num_mels' is missing"),
+        (TIMIT | {"heads": ["age", "height"]}, "the fact 'height' is missing or unknown"),
+        (TIMIT | {"pooling": "max"}, "unknown pooling 'max'"),
+        (commonvoice_facts("lstm"), "the fact 'lstm' is missing or unknown"),
+        (commonvoice_facts() | {"corpus": "elsewhere"}, "the fact 'elsewhere' is missing or unknown"),
+        ({"name": "LMTCNN"}, "does not say how its model is built"),
+    ],
+)
+def test_facts_that_describe_no_model_of_voices_are_refused(facts, message):
+    with pytest.raises(ValueError, match=message):
+        voice_net_of(facts)
+
+
+def test_every_net_of_voices_is_known_by_its_name():
+    for name in use.OF_VOICES:
+        with pytest.raises(ValueError, match=r"the fact .* is missing or unknown"):
+            voice_net_of({"name": name})
+
+
+def test_faces_need_no_package_of_voices_and_voices_name_what_to_install(timit, monkeypatch):
+    for module in ("agegender.use.voices", "agegender.use.voice_nets"):
+        monkeypatch.setitem(sys.modules, module, None)
+    fresh = importlib.reload(use)
+    with pytest.raises(ImportError, match=r"pip install 'agegender\[voice\]'"):
+        fresh.load_predictor(timit[0])
+
+
+def test_recordings_in_memory_are_clips_one_after_the_other():
+    recordings = [np.arange(5, dtype=np.int16), np.arange(3, dtype=np.int16) + 100]
+    clips = clips_in_memory(recordings, RATE)
+    assert (len(clips), clips.lengths.tolist(), clips.rate_hz) == (2, [5, 3], RATE)
+    assert clips.crop(1, 3).tolist() == [100, 101, 102]
+    assert clips.crop(1, 5).tolist() == [100, 101, 102, 100, 101]
