@@ -1,0 +1,118 @@
+"""Every switch in which the published pipeline of TIMIT and its intent differ: its two settings, and their effect."""
+
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.testing import assert_close
+
+from agegender.data import splits
+from agegender.evaluation.batch_means import mean_over_batches
+from agegender.evaluation.scores import RMSE
+from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
+from agegender.models.multitask import MultiTaskModel
+from agegender.models.resnet_se import ResNetSE34V2
+from agegender.training.config import TrainingConfig, optimizer_of
+from agegender.training.reweighting import gaussian_kernel, year_weights
+from agegender.training.timit_recipes import TIMIT_RECIPES, TimitRecipe
+
+PUBLISHED, INTENDED = TIMIT_RECIPES["as_published"], TIMIT_RECIPES["as_intended"]
+BOTH = pytest.mark.parametrize("recipe", [PUBLISHED, INTENDED], ids=["published", "intended"])
+
+
+def weighted_loss(recipe, error_years, loss="focal_l2"):
+    head = DeepAgeHead(4, loss, recipe.unit_years)
+    answer = torch.tensor([[(30.0 + error_years) / recipe.unit_years]])
+    return recipe.age_weight * head.loss(answer, torch.tensor([30.0])).item()
+
+
+def test_there_are_two_settings_and_they_share_the_schedule_and_the_logarithm():
+    assert TIMIT_RECIPES.keys() == {"as_published", "as_intended"}
+    same = {f.name for f in fields(TimitRecipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
+    assert same == {
+        "uses_log", "batch_size", "learning_rate", "head_factor", "momentum", "weight_decay", "decay_factor",
+    }  # fmt: skip
+    assert (PUBLISHED.batch_size, PUBLISHED.momentum, PUBLISHED.weight_decay) == (24, 0.9, 1e-4)
+    assert PUBLISHED.age_weight == 7
+
+
+@BOTH
+def test_a_squared_error_weighs_alike_in_either_unit(recipe):
+    assert weighted_loss(recipe, 10.0, "l2") == pytest.approx(7 * 0.1**2, rel=1e-4)
+
+
+def test_in_hundreds_of_years_the_focal_factor_of_five_years_is_next_to_nothing():
+    factors = [weighted_loss(recipe, 5.0) / weighted_loss(recipe, 5.0, "l2") for recipe in (PUBLISHED, INTENDED)]
+    assert factors == pytest.approx([np.tanh(0.2 * 0.05 / 2), np.tanh(0.2 * 5 / 2)], rel=1e-4)
+
+
+def test_in_hundreds_of_years_lds_weighs_all_ages_alike():
+    ages = np.concatenate([np.full(90, 25.3), np.linspace(26, 70, 10)])
+    published, intended = (
+        year_weights(ages, kernel=gaussian_kernel(), unit_years=r.unit_years) for r in TIMIT_RECIPES.values()
+    )
+    assert published == pytest.approx(np.ones(121))
+    assert intended[60] > 3 * intended[25]
+
+
+@pytest.mark.parametrize(("recipe", "first"), [(PUBLISHED, 0.0), (INTENDED, 41.5)], ids=["published", "intended"])
+def test_answers_begin_at_nothing_or_at_the_mean_age(recipe, first):
+    head = DeepAgeHead(4, unit_years=recipe.unit_years, initial_age=41.5 if recipe.starts_at_mean else 0.0)
+    torch.nn.init.zeros_(head.linear.weight)
+    head.linear.bias.data -= head.linear.bias.data - first / recipe.unit_years  # without its small random part
+    assert_close(head.decode(head.eval()(torch.zeros(3, 4)))["age"], torch.full((3,), first))
+
+
+def test_a_mean_over_batches_is_another_number_than_the_pooled_one():
+    errors = np.tile(np.r_[np.zeros(24), np.full(24, 10.0)], 2)
+    table = pd.DataFrame({"true_age": 30.0, "age": 30.0 + errors, "subject": [str(n) for n in range(96)]})
+    found = {"batch_means": mean_over_batches(RMSE, table, PUBLISHED.batch_size), "pooled": RMSE.value(table)}
+    assert found[PUBLISHED.scores] == pytest.approx(5.0)
+    assert found[INTENDED.scores] == pytest.approx(np.sqrt(50))
+
+
+@BOTH
+def test_what_selects_the_epoch_shares_subjects_with_the_test_only_as_published(recipe):
+    examples = pd.DataFrame(
+        {"path": [f"{row:03d}" for row in range(200)], "subject": [str(row // 5) for row in range(200)], "age": 30.0}
+    )
+    examples["age_group"], examples["gender"] = pd.array([None] * 200, "Int64"), "male"
+    folds = np.arange(200) // 40
+    test, others = splits.test_and_pool(folds, 0)
+    split = splits.split_by_subject(examples, folds, 0, 0)
+    train, validation = (others, test) if recipe.validation == "test_part" else (split.train, split.validation)
+    parts = {"train": train, "validation": validation, "test": test}
+    shared = splits.audit({name: examples.iloc[rows] for name, rows in parts.items()}).set_index(["part_a", "part_b"])[
+        "num_shared"
+    ]
+    assert shared["train", "test"] == shared["train", "validation"] == 0
+    assert shared["validation", "test"] == (8 if recipe is PUBLISHED else 0)
+
+
+@pytest.mark.parametrize("uses_log", [True, False])
+def test_the_logarithm_of_the_features_is_on_or_off(uses_log):
+    encoder = ResNetSE34V2(num_mels=8, uses_log=uses_log)
+    clip = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0)) / 10
+    louder = clip * torch.linspace(0.1, 10, 8000)
+    mel = encoder.front_end(louder)
+    assert mel.abs().amax() < 4 if uses_log else mel.amax() > 4  # without it, loud frames stand out
+
+
+def test_the_heads_learn_ten_times_as_fast_as_the_encoder():
+    encoder = torch.nn.Linear(4, 4)
+    encoder.out_features = 4
+    net = MultiTaskModel(encoder, {"age": DeepAgeHead(4), "gender": DeepGenderHead(4)})
+    config = TrainingConfig(
+        10, 10, learning_rate=INTENDED.learning_rate, head_factor=INTENDED.head_factor, momentum=INTENDED.momentum
+    )
+    rates = {id(p): group["lr"] for group in optimizer_of(net, config).param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in net.encoder.parameters()} == {0.001}
+    assert {rates[id(p)] for p in net.heads.parameters()} == {0.01}
+
+
+def test_the_whole_net_has_the_published_number_of_parameters():
+    encoder = ResNetSE34V2()
+    heads = {"age": DeepAgeHead(512), "gender": DeepGenderHead(512)}
+    assert sum(p.numel() for p in MultiTaskModel(encoder, heads).parameters()) == 10_792_271
