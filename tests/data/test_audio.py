@@ -133,6 +133,12 @@ def test_the_overshoot_of_resampling_is_cut(path):
     assert np.abs(read_clip(written(path, square, 44_100, subtype="FLOAT"))).max() == 1
 
 
+def test_what_is_louder_than_eight_times_full_scale_is_in_other_units(path):
+    assert np.abs(read_clip(written(path, tone(peak=7.99), subtype="FLOAT"))).max() == 1
+    with pytest.raises(UnreadableClipError, match=r"values up to 8\.01"):
+        read_clip(written(path, np.append(tone(), -8.01), subtype="FLOAT"))
+
+
 def test_a_float_file_in_16_bit_units_is_refused(path):
     with pytest.raises(UnreadableClipError, match="values up to 16384, where full scale is 1: other units"):
         read_clip(written(path, tone() * 32768, subtype="FLOAT"))
@@ -191,6 +197,9 @@ def test_a_recording_longer_than_an_hour_is_refused_before_it_is_decoded(path, m
     written(path, np.zeros(3601, np.int16), rate_hz=1)
     with pytest.raises(UnreadableClipError, match="3601 s, more than 3600"):
         read_clip(path)
+    monkeypatch.undo()
+    with pytest.raises(UnreadableClipError, match="silent"):  # an hour exactly is listened to
+        read_clip(written(path, np.zeros(3600, np.int16), rate_hz=1), rate_hz=1)
 
 
 FORMATS = [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("NIST", "PCM_16")]

@@ -97,3 +97,6 @@ def test_draws_of_another_shape_or_range_are_refused():
             circular_shift(torch.zeros(1, 10), torch.tensor([wrong]))
     with pytest.raises(ValueError, match="expected a clip"):
         cut_or_pad(np.zeros((2, 3)), 5)
+    with pytest.raises(ValueError, match=r"a length of 1 or more, got \(3,\) and 0"):
+        cut_or_pad(np.zeros(3), 0)
+    assert cut_or_pad(np.ones(3), 1).tolist() == [1]

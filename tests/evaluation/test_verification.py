@@ -225,6 +225,15 @@ def test_a_replicate_is_what_the_drawn_subjects_make_when_those_drawn_twice_are_
     assert (weights[-1] == 1).all()
 
 
+def test_the_interval_is_of_95_percent_and_a_seed_of_0_unless_another_is_asked_for():
+    trials = subjects_of_trials(12)
+    found = verification_interval(eer, *trials, replicates=200)
+    assert found == verification_interval(eer, *trials, replicates=200, seed=0, level=0.95)
+    wide = verification_interval(eer, *trials, replicates=200, level=0.99)
+    assert wide.low < found.low < found.high < wide.high
+    assert verification_interval(eer, *trials, replicates=200, seed=1) != found
+
+
 def test_more_subjects_make_a_narrower_interval():
     few, many = (verification_interval(eer, *subjects_of_trials(number), replicates=100) for number in (12, 48))
     assert many.high - many.low < few.high - few.low

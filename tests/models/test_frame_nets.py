@@ -129,6 +129,7 @@ def test_the_residual_tcn_as_it_stands_sees_all_frames_of_the_pipeline():
     assert net.receptive_field >= 512
     with pytest.raises(ValueError, match="30 frames, but the last one sees 29: cut the clips or add blocks"):
         seeded("tcn")(torch.zeros(2, 8, 30))
+    assert seeded("tcn")(torch.zeros(2, 8, 29)).shape == (2, 10)
 
 
 def test_dropout_takes_whole_channels():
@@ -137,6 +138,7 @@ def test_dropout_takes_whole_channels():
     kept = dropout(torch.ones(1, 400, 30))[0]
     assert_close(kept, kept[:, :1].expand(400, 30))
     assert (kept == 0).float().mean().item() == pytest.approx(0.3, abs=0.1)
+    assert {module.p for module in ResidualTCN().modules() if isinstance(module, nn.Dropout1d)} == {0.2}
 
 
 @EVERY

@@ -103,6 +103,23 @@ def test_before_the_normalisation_loudness_is_a_shift_of_the_logarithm():
     assert_close(normalised_over_time(loud), front_end(voices()))
 
 
+def test_the_floor_of_the_power_is_a_millionth_of_the_numbers_of_a_file():
+    silence, logarithm = torch.zeros(1, 1_600), torch.log(torch.tensor(1e-6))
+    assert_close(LogMel().before_normalisation(silence), logarithm.expand(1, 80, 11))
+    assert_close(LogMel(uses_log=False).before_normalisation(silence), torch.full((1, 80, 11), 1e-6))
+
+
+def test_full_scale_stands_for_the_numbers_of_a_16_bit_file_or_for_what_is_asked():
+    found = LogMel().before_normalisation(voices())
+    assert_close(found, LogMel(full_scale=1.0).before_normalisation(voices() * 32_768))
+    assert_close(found, LogMel(full_scale=64.0).before_normalisation(voices() * 512))
+
+
+def test_a_variance_as_small_as_its_floor_is_halved_by_it():
+    features = torch.tensor([[[1.0, -1.0, 1.0, -1.0]]]) * 1e-5**0.5
+    assert_close(normalised_over_time(features + 3), features.sign() * 0.5**0.5, rtol=1e-3, atol=0)
+
+
 def test_the_logarithm_is_a_switch():
     assert (LogMel(uses_log=True)(voices()) - LogMel(uses_log=False)(voices())).abs().max() > 0.5
 

@@ -182,6 +182,14 @@ def test_autocast_does_not_round_the_angle(kind):
 
 
 @BOTH
+def test_rounded_cosines_are_scaled_in_full_precision(kind):
+    layer = head(kind)
+    rounded = layer(embeddings()).bfloat16()
+    assert layer.loss(rounded, TARGET).dtype == torch.float32
+    assert_close(layer.loss(rounded, TARGET), layer.loss(rounded.float(), TARGET))
+
+
+@BOTH
 @pytest.mark.parametrize("index", [-1, 5])
 def test_a_subject_that_the_head_does_not_have_is_refused(kind, index):
     target = torch.tensor([0, 1, index, 0, 0, 0])
@@ -190,7 +198,9 @@ def test_a_subject_that_the_head_does_not_have_is_refused(kind, index):
 
 
 @BOTH
-@pytest.mark.parametrize(("margin", "scale"), [(-0.1, 10.0), (math.nan, 10.0), (0.2, 0.0), (math.inf, 1.0)])
+@pytest.mark.parametrize(
+    ("margin", "scale"), [(-0.1, 10.0), (math.nan, 10.0), (0.2, 0.0), (math.inf, 1.0), (0.2, math.inf)]
+)
 def test_a_margin_or_scale_without_sense_is_refused(kind, margin, scale):
     with pytest.raises(ValueError, match=f"and scale above 0, got {margin} and {scale}"):
         kind(4, 5, margin, scale)
@@ -205,3 +215,9 @@ def test_an_angle_of_half_a_turn_is_no_margin():
 def test_one_subject_alone_is_refused(kind):
     with pytest.raises(ValueError, match="to tell subjects apart takes two or more, got 1"):
         kind(4, 1)
+
+
+@BOTH
+def test_two_subjects_and_a_scale_below_1_are_enough(kind):
+    layer = kind(4, 2, margin=0.0, scale=0.5)
+    assert_close(layer.loss(torch.zeros(1, 2), torch.tensor([1])), torch.tensor(math.log(2)))

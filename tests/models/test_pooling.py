@@ -63,6 +63,7 @@ def test_the_number_of_features_is_told(kind):
     pooling = layer(kind)
     assert pooling.out_features == {SelfAttentivePooling: 6, AttentiveStatisticsPooling: 12}[kind]
     assert pooling(frames()).shape == (3, pooling.out_features)
+    assert kind(6).attention[0].out_channels == 128  # as published
 
 
 @BOTH

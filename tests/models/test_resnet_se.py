@@ -123,6 +123,14 @@ def test_the_convolutions_start_as_hes_normal_distribution_over_their_outputs():
             assert abs(module.weight.std().item() / (2 / (outputs * height * width)) ** 0.5 - 1) < 0.08
 
 
+@pytest.mark.parametrize(("num_mels", "bands"), [(41, 6), (44, 6), (47, 6), (48, 6), (49, 7)])
+def test_the_bands_of_the_last_map_are_an_eighth_of_the_mels_rounded_up(num_mels, bands):
+    encoder = ResNetSE34V2(num_mels, "sap", out_features=3).eval()
+    assert encoder.pooling.out_features == 256 * bands
+    with torch.no_grad():
+        assert encoder(clips(1, 1_600)).shape == (1, 3) == (1, encoder.out_features)
+
+
 @pytest.mark.parametrize("pooling", ["sap", "asp"])
 @pytest.mark.parametrize("uses_log", [True, False])
 def test_each_clip_is_encoded_alone_when_the_net_is_used(pooling, uses_log):

@@ -55,10 +55,14 @@ def test_digital_silence_is_the_floor_and_finite():
     assert_close(DecibelMel()(torch.zeros(1, 2_000)), torch.full((1, 64, 4), -100.0))
 
 
-def test_autocast_changes_nothing():
+@pytest.mark.parametrize("make", [DecibelMel(), raw_audio], ids=["decibels", "waveform"])
+def test_autocast_changes_nothing_doubles_become_floats_and_there_is_no_gradient(make):
+    expected = make(clips())
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = DecibelMel()(clips())
-    assert torch.equal(rounded, DecibelMel()(clips()))
+        assert torch.equal(make(clips()), expected)
+    assert torch.equal(make(clips().double()), expected)
+    assert expected.dtype == torch.float32
+    assert not make(clips().requires_grad_()).requires_grad
 
 
 def test_a_clip_too_short_for_one_window_is_refused():

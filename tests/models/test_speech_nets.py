@@ -243,3 +243,17 @@ def test_unknown_variants_are_refused_with_their_name():
         SpeechTCN(2, "frames")
     with pytest.raises(ValueError, match="4 mels and 4 frames or more, got 64 and 3"):
         SpeechCNN(64, 3)
+
+
+def test_the_smallest_spectrogram_of_the_cnn_has_4_mels_and_4_frames():
+    net = SpeechCNN(4, 4).eval()
+    with torch.no_grad():
+        assert net(torch.zeros(1, 4, 4)).shape == (1, 8) == (1, net.out_features)
+    with pytest.raises(ValueError, match="4 mels and 4 frames or more, got 3 and 64"):
+        SpeechCNN(3, 64)
+
+
+def test_the_second_version_and_the_recurrence_over_time_are_what_one_gets_unasked():
+    net = SpeechTCN()
+    assert (net.version, net.out_features, net.lstm.batch_first) == (2, 128, True)
+    assert not SpeechTCN(recurrence="batch").lstm.batch_first

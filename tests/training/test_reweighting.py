@@ -146,6 +146,19 @@ def test_the_kernels_are_their_formulas():
     assert_allclose(triangular_kernel(5), triang(5))
 
 
+def test_kernels_are_nine_years_long_and_one_year_wide_as_published():
+    assert_allclose(gaussian_kernel(), [math.exp(-x * x / 2) for x in range(-4, 5)])
+    assert_allclose(laplace_kernel(), [math.exp(-abs(x)) for x in range(-4, 5)])
+    assert_allclose(triangular_kernel(), triang(9))
+
+
+def test_the_smallest_kernel_and_a_single_bin_change_nothing():
+    for kernel in (gaussian_kernel(1), laplace_kernel(1), triangular_kernel(1)):
+        assert kernel.tolist() == [1]
+        assert_allclose(year_weights(ages_of(), kernel=kernel), year_weights(ages_of()))
+    assert_allclose(year_weights(ages_of(), num_bins=1), np.ones(121))
+
+
 @pytest.mark.parametrize("size", [1, 3, 9, 41])
 def test_smoothing_is_scipys_convolution_with_nothing_beyond_the_ends(size):
     counts, kernel = np.random.default_rng(0).random(20), np.random.default_rng(1).random(size)
@@ -188,7 +201,13 @@ def test_a_kernel_without_a_middle_is_refused(kernel):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: gaussian_kernel(4), lambda: gaussian_kernel(9, 0.0), lambda: laplace_kernel(0)]
+    "make",
+    [
+        lambda: gaussian_kernel(4),
+        lambda: gaussian_kernel(9, 0.0),
+        lambda: laplace_kernel(0),
+        lambda: triangular_kernel(-1),
+    ],
 )
 def test_a_kernel_of_no_shape_is_refused(make):
     with pytest.raises(ValueError, match="a kernel needs an odd size and a width above 0, got"):
