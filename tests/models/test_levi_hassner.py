@@ -3,76 +3,34 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import AgeGroupHead, GenderHead, SigmoidGenderHead
 from agegender.models.levi_hassner import LeviHassner
+from tests.models.adience_nets import (
+    KERAS,
+    MEANT,
+    PAPER,
+    awake,
+    convolved,
+    fully_connected,
+    levi_hassner,
+    num_parameters,
+    pictures,
+    pooled,
+    response_normalised,
+    shapes_of_parts,
+)
 
-SIDE = 227
-PAPER = {"normalisation": "caffe", "pooling": "ceil", "init": "caffe"}
-KERAS = {"normalisation": "rows", "pooling": "floor", "init": "levi_hassner"}
-MEANT = {"normalisation": "channels", "pooling": "floor", "init": "levi_hassner"}
 VARIANTS = pytest.mark.parametrize("options", [PAPER, KERAS, MEANT], ids=["paper", "keras", "meant"])
 KERAS_MOMENTUM = 0.9997
-
-
-def pictures(number=2, seed=0):
-    """Standardised pictures: zero mean, unit standard deviation, and neighbouring pixels alike."""
-    coarse = torch.randn(number, 3, 15, 15, generator=torch.Generator().manual_seed(seed))
-    images = functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear")
-    return (images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), keepdim=True)
-
-
-def encoder(seed=0, **options):
-    torch.manual_seed(seed)
-    return LeviHassner(**options)
-
-
-def awake(seed=0, **options):
-    """With weights under which every normalisation changes what comes out."""
-    net = encoder(seed, **options)
-    with torch.no_grad():
-        net.conv1.weight.mul_(200 if options.get("normalisation", "caffe") == "caffe" else 1)
-        for name, parameter in net.named_parameters():
-            if "norm" in name:
-                parameter.add_(0.1 * torch.randn_like(parameter))
-            elif name in ("full1.weight", "full2.weight"):
-                parameter.mul_(5)
-    return net
-
-
-def num_parameters(*modules):
-    return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
 def num_in_keras(*modules):
     """Keras counts the moving averages as parameters that are not trained."""
     moving = [b for module in modules for n, b in module.named_buffers() if n.endswith(("running_mean", "running_var"))]
     return num_parameters(*modules) + sum(buffer.numel() for buffer in moving)
-
-
-def windows(x, size, stride):
-    """Every window of a (batch, channels, height, width) as (batch, channels, rows, columns, size, size)."""
-    return x.unfold(2, size, stride).unfold(3, size, stride)
-
-
-def convolved(x, layer, stride=1, padding=0):
-    taps = windows(functional.pad(x, (padding,) * 4), layer.weight.shape[-1], stride)
-    return torch.einsum("ocij,bchwij->bohw", layer.weight, taps) + layer.bias.view(1, -1, 1, 1)
-
-
-def pooled(x, rounds_up):
-    """A last window that reaches over the edge counts when Caffe rounds up: what is missing is minus infinity."""
-    missing = (x.shape[-1] - 3) % 2 if rounds_up else 0
-    return windows(functional.pad(x, (0, missing, 0, missing), value=-math.inf), 3, 2).amax((-2, -1))
-
-
-def response_normalised(x):
-    """Over five channels, alpha 1e-4 divided by five, as Caffe has it."""
-    energy = [x[:, max(0, c - 2) : c + 3].pow(2).sum(1) for c in range(x.shape[1])]
-    return x / (1 + 1e-4 / 5 * torch.stack(energy, 1)) ** 0.75
 
 
 def batch_normalised(x, layer, axis, uses_batch):
@@ -89,15 +47,13 @@ def written_out(net, images, normalisation, pooling, uses_batch):
 
     def norm(x, layer):
         if normalisation == "caffe":
-            return response_normalised(x)
+            return response_normalised(x, 2, 1e-4 / 5)  # over five channels, alpha divided by five
         return batch_normalised(x, layer, 2 if normalisation == "rows" else 1, uses_batch)
 
     rounds_up = pooling == "ceil"
     x = norm(pooled(convolved(images, net.conv1, stride=4).clamp(min=0), rounds_up), net.norm1)
     x = norm(pooled(convolved(x, net.conv2, padding=2).clamp(min=0), rounds_up), net.norm2)
-    x = pooled(convolved(x, net.conv3, padding=1).clamp(min=0), rounds_up)
-    x = (x.reshape(len(x), -1) @ net.full1.weight.T + net.full1.bias).clamp(min=0)
-    return (x @ net.full2.weight.T + net.full2.bias).clamp(min=0)
+    return fully_connected(pooled(convolved(x, net.conv3, padding=1).clamp(min=0), rounds_up), net)
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
@@ -170,12 +126,8 @@ def test_the_number_of_parameters_of_each_layer_is_the_published_one(column, opt
 @pytest.mark.parametrize(("pooling", "sides"), [("floor", (27, 13, 6)), ("ceil", (28, 14, 7))])
 @pytest.mark.parametrize("normalisation", ["caffe", "channels", "rows"])
 def test_every_stage_has_the_size_to_which_its_pooling_rounds(normalisation, pooling, sides):
-    net, shapes = LeviHassner(normalisation, pooling).eval(), {}
-    for name, module in net.named_children():
-        module.register_forward_hook(
-            lambda module, inputs, output, name=name: shapes.update({name: tuple(output.shape[1:])})
-        )
-    assert net(pictures(1)).shape == (1, net.out_features)
+    net = LeviHassner(normalisation, pooling).eval()
+    shapes = shapes_of_parts(net, pictures(1))
     first, second, third = sides
     expected = {
         "norm1": (96, first, first),
@@ -185,10 +137,11 @@ def test_every_stage_has_the_size_to_which_its_pooling_rounds(normalisation, poo
     }
     assert {name: shapes[name] for name in expected} == expected
     assert net.full1.in_features == 384 * third * third
+    assert net.out_features == 512
 
 
 def test_he_weights_have_the_variance_of_two_over_the_fan_in():
-    net = encoder(init="he")
+    net = levi_hassner(init="he")
     for layer in (net.conv1, net.conv2, net.conv3, net.full1, net.full2):
         fan_in = layer.weight[0].numel()
         assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.02)
@@ -197,7 +150,7 @@ def test_he_weights_have_the_variance_of_two_over_the_fan_in():
 
 @pytest.mark.parametrize(("init", "std_full"), [("caffe", 0.005), ("levi_hassner", 0.01)])
 def test_gaussian_weights_have_the_published_width(init, std_full):
-    net = encoder(init=init)
+    net = levi_hassner(init=init)
     for layer, std in ((net.conv1, 0.01), (net.conv2, 0.01), (net.conv3, 0.01), (net.full1, std_full)):
         assert layer.weight.std().item() == pytest.approx(std, rel=0.03)
         assert layer.weight.mean().abs() < 3 * std / math.sqrt(layer.weight.numel())
@@ -207,7 +160,7 @@ def test_gaussian_weights_have_the_published_width(init, std_full):
 
 
 def test_the_papers_biases_are_one_after_the_second_convolution_and_in_the_full_layers():
-    net = encoder()
+    net = levi_hassner()
     assert [
         (layer.bias == value).all().item()
         for layer, value in ((net.conv1, 0), (net.conv2, 1), (net.conv3, 0), (net.full1, 1), (net.full2, 1))
@@ -216,7 +169,7 @@ def test_the_papers_biases_are_one_after_the_second_convolution_and_in_the_full_
 
 def test_the_biases_of_the_published_convolutions_are_glorots_uniform_of_a_vector():
     """A vector of n is a matrix with n inputs and n outputs to Keras: sqrt(6 / (n + n))."""
-    net = encoder(**KERAS)
+    net = levi_hassner(**KERAS)
     for conv, bound in ((net.conv1, 0.177), (net.conv2, 0.108), (net.conv3, 0.088)):
         assert conv.bias.abs().max().item() == pytest.approx(bound, rel=0.05)
         assert conv.bias.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)
@@ -226,7 +179,7 @@ def test_the_biases_of_the_published_convolutions_are_glorots_uniform_of_a_vecto
 
 
 def test_glorots_weights_are_uniform_within_their_bound_and_biases_are_zero():
-    net = encoder(init="glorot", pooling="floor")
+    net = levi_hassner(init="glorot", pooling="floor")
     for layer in (net.conv1, net.conv2, net.conv3, net.full1, net.full2):
         num_out, num_in = layer.weight.shape[:2]
         bound = math.sqrt(6 / ((num_in + num_out) * layer.weight[0, 0].numel()))  # Glorot and Bengio (2010), eq. 16
@@ -244,59 +197,12 @@ def test_the_norms_of_the_published_net_start_and_move_as_keras_has_them():
 
 
 def test_half_of_the_features_are_dropped_in_training_and_none_at_test():
-    net = encoder()
+    net = levi_hassner()
     with torch.no_grad():
         net.full2.bias.fill_(10)
         dropped = (net.train()(pictures(8)) == 0).float().mean().item()
         assert dropped == pytest.approx(0.5, abs=0.04)
         assert (net.eval()(pictures(1)) > 0).all()
-
-
-def test_the_seed_decides_the_weights():
-    first, same, other = (encoder(seed) for seed in (0, 0, 1))
-    assert torch.equal(first.full1.weight, same.full1.weight)
-    assert not torch.equal(first.full1.weight, other.full1.weight)
-
-
-@VARIANTS
-def test_at_test_a_face_is_read_alone_whatever_else_is_in_its_batch(options):
-    net, images = awake(**options).eval(), pictures(3)
-    assert_close(net(images[:1]), net(images)[:1], rtol=1e-4, atol=1e-5)
-    assert_close(net(images.flip(0)), net(images).flip(0), rtol=1e-4, atol=1e-5)
-
-
-@VARIANTS
-def test_the_layout_of_the_pixels_does_not_matter(options):
-    net = awake(**options).eval()
-    expected = net(pictures())
-    result = net.to(memory_format=torch.channels_last)(pictures().contiguous(memory_format=torch.channels_last))
-    assert_close(result, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("mode", ["train", "eval"])
-@VARIANTS
-def test_bfloat16_gives_what_float32_gives_up_to_its_rounding(options, mode):
-    net = getattr(awake(**options, dropout=0.0), mode)()
-    with torch.no_grad():
-        exact = net(pictures())
-        with torch.autocast("cpu", torch.bfloat16):
-            rounded = net(pictures())
-    assert rounded.dtype == torch.bfloat16
-    scale = exact.abs().max()  # 8 bits are a relative error of 2**-9 a rounding; some ten roundings in a row
-    assert (rounded.float() - exact).abs().max() < 2**-4 * scale
-    assert (rounded.float() - exact).abs().mean() < 2**-7 * scale
-
-
-@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
-@VARIANTS
-def test_the_gradient_reaches_every_parameter(options, autocast):
-    net = awake(**options)
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        net(pictures()).float().square().sum().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().max() > 0, name
 
 
 @VARIANTS
@@ -308,26 +214,6 @@ def test_the_gradient_equals_that_of_the_description(options):
     written_out(theirs, images, options["normalisation"], options["pooling"], True).square().sum().backward()
     for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert_close(parameter.grad, other.grad, rtol=1e-6, atol=1e-9 * other.grad.abs().max().item())
-
-
-@VARIANTS
-def test_the_gradient_in_bfloat16_points_where_that_of_float32_points(options):
-    gradients = []
-    for autocast in (False, True):
-        net = awake(**options, dropout=0.0)
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            net(pictures()).float().square().sum().backward()
-        gradients.append(torch.cat([parameter.grad.flatten() for parameter in net.parameters()]))
-    assert functional.cosine_similarity(*gradients, dim=0) > 0.99
-
-
-@pytest.mark.parametrize(
-    "shape", [(1, 3, 224, 224), (1, 1, 227, 227), (1, 227, 227, 3), (3, 227, 227), (1, 3, 227, 256)]
-)
-def test_pictures_of_another_size_are_refused_with_their_size(shape):
-    found = ", ".join(map(str, shape))
-    with pytest.raises(ValueError, match=rf"LeviHassner reads \(batch, 3, 227, 227\), got \({found}\)"):
-        LeviHassner()(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("argument", ["normalisation", "pooling", "init"])
