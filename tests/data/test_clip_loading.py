@@ -202,6 +202,10 @@ def test_ten_crops_are_spread_evenly_from_the_first_sample_to_the_last(clips):
             assert clip[-1, -1] == whole[-1] or len(whole) < 20
 
 
+def test_a_crop_of_one_sample_is_one(clips):
+    assert evaluation(clips, 7, crop=Crop(1))[0]["clips"][:, 0].tolist() == [100 * number for number in range(1, 8)]
+
+
 def test_one_crop_begins_at_the_first_sample(clips):
     batch = evaluation(clips, 7, crop=Crop(20))[0]
     assert batch["clips"].shape == (7, 20)
@@ -227,6 +231,7 @@ def test_draws_of_an_evaluation_belong_to_the_example_and_are_the_same_every_tim
     small, large = (evaluation(clips, size, crop=Crop(20), num_draws=9, seed=1) for size in (3, 7))
     together = large[0]["draws"]
     assert together.shape == (7, 9)
+    assert together.dtype == torch.float32
     assert torch.equal(torch.cat([small[step]["draws"] for step in range(3)]), together)
     assert torch.equal(large[0]["draws"], together)
     assert not torch.equal(evaluation(clips, 7, num_draws=9, seed=2)[0]["draws"], together)
@@ -248,6 +253,8 @@ def test_what_cannot_be_loaded_is_refused(cache_of, clips):
         training(clips, 0)
     with pytest.raises(ValueError, match="batch_size and num_crops must be at least 1, got 0 and 1"):
         evaluation(clips, 0)
+    with pytest.raises(ValueError, match="batch_size and num_crops must be at least 1, got 3 and 0"):
+        evaluation(clips, num_crops=0)
     with pytest.raises(ValueError, match="10 crops of whole clips: say how long a crop is"):
         evaluation(clips, num_crops=10)
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
@@ -276,3 +283,4 @@ def test_batches_without_a_subject_twice_are_crops_and_targets_like_others_and_s
         TrainingClips(clips, targets, 3, 0, Crop(20)),
     ]
     assert len({stream.fingerprint, *(other.fingerprint for other in others)}) == 4
+    assert ClipsOfDistinctSubjects(clips, targets, 3, seed=0, crop=Crop(20)).epochs.most_per_subject == 400  # published

@@ -105,7 +105,10 @@ def test_batches_of_distinct_subjects_do_not_depend_on_what_was_asked_before():
 
 
 def test_too_few_subjects_for_a_batch_are_refused():
-    with pytest.raises(ValueError, match="6 subjects cannot fill a batch of 7 .* lower the batch size"):
+    with pytest.raises(ValueError, match=r"6 subjects cannot fill a batch of 7 .* lower the batch size"):
         distinct(batch_size=7)
     with pytest.raises(ValueError, match="most_per_subject must be at least 1"):
         distinct(most_per_subject=0)
+    subjects, epochs = distinct(batch_size=6, most_per_subject=1)
+    assert sorted(subjects[epochs.examples_of(5)[1]]) == list(range(6))
+    assert epochs.examples_of(5)[0].tolist() == [5] * 6

@@ -111,6 +111,8 @@ def test_silence_gives_numbers(cache_of, voice, silent):
     mixed = AddedSound(cache_of([sound]), (0, 0)).apply(clip, np.random.default_rng(0))
     assert np.isfinite(mixed).all()
     assert np.abs(mixed).max() < 1
+    if silent == "voice":  # the sound is as loud as the floor
+        assert np.mean((mixed * 32768.0) ** 2) == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_a_room_is_a_convolution_with_its_response_of_energy_one(cache_of, voice):

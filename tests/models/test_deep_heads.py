@@ -85,6 +85,14 @@ def test_weights_of_1_change_nothing():
     assert_close(weighted.loss(answers(), AGES), plain.loss(answers(), AGES))
 
 
+def test_a_year_may_weigh_nothing_and_weights_may_be_whole_numbers():
+    weights = torch.ones(121, dtype=torch.int64)
+    weights[22] = 0
+    expected = age_head("l1", year_weights=weights.double()).loss(answers(), AGES)
+    assert_close(age_head("l1", year_weights=weights).loss(answers(), AGES), expected)
+    assert_close(expected, torch.tensor((3 + 8.1 + 8.6 + 30) / 5))
+
+
 def test_ages_above_the_last_weight_have_the_last_weight():
     short, long = age_head(year_weights=YEAR_WEIGHTS[:60]), age_head(year_weights=YEAR_WEIGHTS.clamp(max=6.9))
     assert_close(short.loss(answers(), AGES), long.loss(answers(), AGES))
