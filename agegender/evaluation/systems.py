@@ -1,7 +1,9 @@
-"""Systems side by side: their runs, their scores beside the best constant, and one minus another on the same faces.
+"""Systems side by side: their runs, their scores beside the best constant, and one minus another on the same
+examples.
 
 A *system* is a model in one variant. Two systems are compared on the folds and seeds that both have and on the examples
 that both were asked about, example by example, so that an easy fold or a lucky seed cannot make the difference.
+Systems whose folds were drawn otherwise, by clip and by subject, are paired over all these folds together.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -158,9 +160,9 @@ def why_not_paired(first: Sequence[Run], second: Sequence[Run]) -> str | None:
         return "no fold and seed that both have run"
     hashes = {run.record["manifest_hash"] for run in [*ours, *theirs]}
     if len(hashes) > 1:
-        return "they read the corpus differently, so that row numbers do not mean the same faces"
+        return "they read the corpus differently, so that row numbers do not mean the same examples"
     if not set(predictions_together(ours)["example"]) & set(predictions_together(theirs)["example"]):
-        return "no face that both were asked about"
+        return "no example that both were asked about"
     return None
 
 
@@ -178,9 +180,9 @@ def _shared(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], lis
 def paired_predictions(first: Sequence[Run], second: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the predictions of two systems for the same examples, in the same order.
 
-    Of each fold and seed that both have, the examples that both were asked about; where there are several seeds,
-    ``example`` is numbered anew so that an answer of each seed is a row of its own. Raises ``ValueError`` with the
-    reason of `why_not_paired`.
+    Of the folds and seeds that both have, the examples that both were asked about, in whichever of these folds (the
+    column ``fold`` is each system's own). Where there are several seeds, ``example`` is numbered anew so that an answer
+    of each seed is a row of its own. Raises ``ValueError`` with the reason of `why_not_paired`.
     """
     reason = why_not_paired(first, second)
     if reason:
@@ -204,12 +206,12 @@ def compare(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return one row for each metric that both can be scored by: first minus second, on the same faces.
+    """Return one row for each metric that both can be scored by: first minus second, on the same examples.
 
     Columns: ``metric``, ``unit``, ``dataset``, ``difference`` with ``low`` and ``high`` (95 % interval over subjects,
     drawn for both at once), ``told_from_none`` (whether the interval leaves out 0), ``fold_0``, ... with
-    ``mean_over_folds`` and ``sd_over_folds`` of the differences, ``num_folds``, ``num_seeds``, ``num_examples`` and
-    ``num_subjects``. Empty when no metric can score both.
+    ``mean_over_folds`` and ``sd_over_folds`` of the differences (between unlike examples where the two draw their folds
+    otherwise), ``num_folds``, ``num_seeds``, ``num_examples`` and ``num_subjects``. Empty when no metric scores both.
     Raises ``ValueError`` as `paired_predictions` does.
     """
     one, other = paired_predictions(first, second)

@@ -172,6 +172,32 @@ def test_examples_that_only_one_was_asked_about_are_left_out(make_runs):
     assert compare(one, fewer, [MAE], replicates=5)["num_examples"].item() == len(together(one)) - 14
 
 
+def drawn_otherwise(runs, seed=0):
+    """The same answers about the same examples, dealt to the folds at random."""
+    dealt = np.random.default_rng(seed).integers(len(runs), size=len(together(runs)))
+    tables = [together(runs)[dealt == fold].assign(fold=fold).reset_index(drop=True) for fold in range(len(runs))]
+    return [Run(run.folder, run.record, table) for run, table in zip(runs, tables, strict=True)]
+
+
+def test_systems_whose_folds_were_drawn_otherwise_are_paired_example_by_example_over_all_folds(make_runs):
+    own, other = make_runs(skill=3.0), make_runs("age", skill=1.0)
+    dealt = drawn_otherwise(other)
+    table, expected = compare(own, dealt, [EXACT, MAE], 50), compare(own, other, [EXACT, MAE], 50)
+    columns = ["difference", "low", "high", "num_examples", "num_subjects"]
+    pd.testing.assert_frame_equal(table[columns], expected[columns])
+    each = [EXACT.value(a.predictions) - EXACT.value(b.predictions) for a, b in zip(own, dealt, strict=True)]
+    assert_allclose(table.loc[0, ["fold_0", "fold_1"]].tolist(), each)
+    first, second = paired_predictions(own, dealt)
+    assert (first["fold"] != second["fold"]).any()
+
+
+def test_of_some_folds_drawn_otherwise_only_what_both_were_asked_about_counts(make_runs):
+    own, dealt = make_runs(folds=(0, 1, 2)), drawn_otherwise(make_runs("age", folds=(0, 1, 2), skill=1.0))
+    [found] = compare(own[:2], dealt[:2], [MAE], replicates=5)["num_examples"]
+    assert found == len(set(together(own[:2])["example"]) & set(together(dealt[:2])["example"]))
+    assert 0 < found < len(together(own[:2]))
+
+
 def test_a_net_without_ages_is_compared_by_gender_alone(make_runs):
     table = compare(make_runs(), without_age(make_runs("gender")), [EXACT, GENDER_ACCURACY], replicates=5)
     assert table["metric"].tolist() == ["gender_accuracy"]
@@ -186,8 +212,8 @@ def test_what_cannot_be_paired_says_why(make_runs):
     assert why_not_paired(own, make_runs("age", manifest_hash="other")).startswith("they read the corpus differently")
     for run in (others := make_runs("age")):
         run.predictions["example"] += 5000
-    assert why_not_paired(own, others) == "no face that both were asked about"
-    with pytest.raises(ValueError, match="cannot be paired: no face that both"):
+    assert why_not_paired(own, others) == "no example that both were asked about"
+    with pytest.raises(ValueError, match="cannot be paired: no example that both"):
         compare(own, others)
 
 
