@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 
 from agegender.files import write_text
-from benchmarks import bench_detection, bench_levi_hassner, bench_lmtcnn, bench_resnet
+from benchmarks import bench_audio, bench_detection, bench_levi_hassner, bench_lmtcnn, bench_resnet
 
-BENCHES = (bench_lmtcnn, bench_levi_hassner, bench_resnet, bench_detection)
+BENCHES = (bench_lmtcnn, bench_levi_hassner, bench_resnet, bench_detection, bench_audio)
 """Each has ``measure(folder, num_subjects, rounds)``, which prints and returns its comparisons."""
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--num-subjects", type=int, default=60, help="drawn people, about six faces each")
+parser.add_argument("--num-subjects", type=int, default=60, help="made-up people, about six faces or clips each")
 parser.add_argument("--rounds", type=int, default=5, help="timed turns of each arm")
 parser.add_argument("--output", type=Path, default=Path(__file__).with_name("results.json"))
 arguments = parser.parse_args()

@@ -9,7 +9,7 @@ import pandas as pd
 import soundfile
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from agegender.data.clip_loading import Crop, TrainingClips
@@ -17,15 +17,16 @@ from agegender.data.clips import ClipCache, cache_clips
 from agegender.data.loading import Batch, targets_of, training_loader
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.data.noise import published_surroundings
-from agegender.labels import ADIENCE_8
+from agegender.labels import ADIENCE_8, GENDERS
 from agegender.models.log_mel import LogMel
 from agegender.models.resnet_se import ResNetSE34V2
 from benchmarks.harness import Comparison, compare
-from benchmarks.steps import BATCH, DEVICE, TrainedModel, wait
+from benchmarks.steps import BATCH, DEVICE, TrainedModel, compare_steps, wait
 
 RATE_HZ = 16_000
 CROP = Crop(2 * RATE_HZ)
 CLIPS_EACH = 6
+NUM_SOUNDS = 20
 
 
 def recordings(folder: Path, number: int, seconds: tuple[float, float], seed: int = 0) -> Manifest:
@@ -119,12 +120,21 @@ def compare_features(rounds: int) -> Comparison:
         torch.set_num_threads(threads)
 
 
+def compare_training_steps(rounds: int) -> Comparison:
+    """Compare steps of the net on crops that lie in memory, front end included; the plain net is the same in fp32."""
+    encoder = ResNetSE34V2()
+    plain = nn.Sequential(ResNetSE34V2(), nn.Linear(encoder.out_features, len(ADIENCE_8) + len(GENDERS)))
+    name = "ResNetSE34V2 training step on 2 s (bf16 NHWC vs fp32 NCHW)"
+    clips = torch.randn(BATCH, CROP.num_samples) / 10
+    return compare_steps(name, TrainedModel(encoder, encoder.out_features), plain, clips, 2 * rounds)
+
+
 def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:
     """Write the recordings and run all comparisons."""
     number = max(BATCH, CLIPS_EACH * num_subjects)
     voices, cache = recordings(folder / "voices", number, (2, 5)), folder / "cache"
     sounds = [
-        cache_clips(recordings(folder / f"sounds-{seed}", 20, seconds, seed), cache)
+        cache_clips(recordings(folder / f"sounds-{seed}", NUM_SOUNDS, seconds, seed), cache)
         for seed, seconds in enumerate([(0.3, 1), (20, 30), (20, 30), (3, 10)], start=1)
     ]  # in the order of published_surroundings: rooms, music, speech, noise
     ours = Ours(cache_clips(voices, cache), sounds)
@@ -139,6 +149,7 @@ def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:
     print(f"{number} clips, batches of {BATCH}, {DEVICE}, {torch.get_num_threads()} threads", flush=True)
     return [
         compare_features(rounds),
+        compare_training_steps(rounds),
         compare("clips from disk to log-mel batches, cached vs librosa", ours.features, plain_features, 10, rounds),
         compare(
             "epoch with noise and rooms vs without (1.1 times at most)",

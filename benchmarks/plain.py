@@ -87,9 +87,9 @@ class PlainFaces(Dataset[tuple[Tensor, int, int]]):
         return (face - face.mean()) / face.std(), self.age_group[index], self.gender[index]
 
 
-def plain_step(net: nn.Module, optimizer: torch.optim.Optimizer, faces: Tensor, group: Tensor, gender: Tensor) -> None:
+def plain_step(net: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, group: Tensor, gender: Tensor) -> None:
     """One training step in fp32."""
-    logits = net(faces)
+    logits = net(inputs)
     loss = nn.functional.cross_entropy(logits[:, :-2], group) + nn.functional.cross_entropy(logits[:, -2:], gender)
     optimizer.zero_grad()
     loss.backward()

@@ -1,7 +1,7 @@
-"""One training step of the library, and its comparison with the plain one on faces that lie in memory."""
+"""One training step of the library, and its comparison with the plain one on a batch that lies in memory."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from agegender.data.loading import Batch
 from agegender.labels import ADIENCE_8
@@ -33,17 +33,17 @@ class TrainedModel:
         wait()
 
 
-def compare_steps(name: str, ours: TrainedModel, plain: nn.Module, size_px: int, rounds: int) -> Comparison:
-    """Compare steps on one batch of random faces; the plain model has 8 age groups and 2 genders side by side."""
-    plain = plain.to(DEVICE)
+def compare_steps(name: str, ours: TrainedModel, plain: nn.Module, inputs: Tensor, rounds: int) -> Comparison:
+    """Compare steps on one batch of faces or clips; the plain model has 8 age groups and 2 genders side by side."""
+    plain, inputs = plain.to(DEVICE), inputs.to(DEVICE)
     optimizer = torch.optim.SGD(plain.parameters(), 0.01, 0.9)
-    faces = torch.randn(BATCH, 3, size_px, size_px, device=DEVICE)
-    groups, genders = (torch.randint(number, (BATCH,), device=DEVICE) for number in (len(ADIENCE_8), 2))
-    inputs = faces.contiguous(memory_format=torch.channels_last)
+    groups, genders = (torch.randint(number, (len(inputs),), device=DEVICE) for number in (len(ADIENCE_8), 2))
     batch = {"inputs": inputs, "age_group": groups, "gender": genders}
+    if inputs.ndim == 4:
+        batch["inputs"] = inputs.contiguous(memory_format=torch.channels_last)
 
     def plain_turn() -> None:
-        plain_step(plain, optimizer, faces, groups, genders)
+        plain_step(plain, optimizer, inputs, groups, genders)
         wait()
 
     return compare(name, lambda: ours.step(batch), plain_turn, 1.8, rounds, warm_up=3)
