@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("corpus", choices=sorted(_WRITERS))
+    parser.add_argument("corpus", choices=sorted({*_WRITERS, *voices.CORPORA}))
     parser.add_argument("root", type=Path, help="folder of the corpus or of the packs; for 'folder' also a CSV file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--labels-only", action="store_true", help="do not look for pictures or clips")

@@ -62,6 +62,14 @@ def test_every_corpus_of_voices_that_can_be_drawn_can_be_read_with_clips_and_wit
         assert "of 4 subjects" in capsys.readouterr().out
 
 
+def test_a_source_of_the_pack_of_voices_is_read_as_a_corpus_of_its_own(tmp_path, capsys):
+    assert main(["miniature", "voicepack", str(tmp_path / "data"), "--num-subjects", "9"]) == 0
+    output = ["-o", str(tmp_path / "m.parquet"), "--labels-only"]
+    assert main(["manifest", "speechocean762", str(tmp_path / "data"), *output]) == 0
+    assert "speechocean762 (voice)" in capsys.readouterr().out
+    assert Manifest.load(tmp_path / "m.parquet").examples["subject"].nunique() == 3
+
+
 @pytest.mark.parametrize("corpus", ["musan", "rirs"])
 def test_what_clips_are_spoilt_with_can_be_listed(corpus, tmp_path, capsys):
     folder = tmp_path / "data"
