@@ -157,11 +157,12 @@ def test_a_crop_is_a_part_of_its_clip_or_the_clip_again_and_again_or_the_clip_an
     assert cache.crop(1, 6, is_looped=False).tolist() == [30, 31, 32, 33, 0, 0]
 
 
-def test_the_fingerprint_of_a_cache_changes_with_its_file_its_rate_and_its_choice_of_clips(voices, folder):
+def test_the_fingerprint_of_a_cache_changes_with_its_file_its_rate_and_its_choice_of_clips(voices, folder, cache_of):
     cache, slow = cache_clips(voices, folder), cache_clips(voices, folder, rate_hz=8000)
     some = [cache.select(cache.manifest.examples["age"] >= age) for age in (0, 21, 22)]
     assert some[0].fingerprint == cache.fingerprint == cache_clips(voices, folder).fingerprint
     assert len({slow.fingerprint, *(part.fingerprint for part in some)}) == 4
     assert len(cache.fingerprint) == 12
+    assert cache_of([np.ones(9)], 16_000).fingerprint != cache_of([np.ones(9)], 8000).fingerprint  # without files
     soundfile.write(voices.root / "7.wav", np.sin(np.arange(2400.0)), RATE, "FLOAT")
     assert cache_clips(voices, folder).fingerprint != cache.fingerprint
