@@ -36,7 +36,7 @@ TREE = (
 )  # fmt: skip
 REGISTRIES = ("py" + "pi.org", "python" + "hosted.org", "download.py" + "torch.org", "ana" + "conda.org", "npm" + "js.")
 MACHINE_PATHS = re.compile(r"(?<![\w./-])/(?:root|work|tmp|Users|home)/(?!someone\b)[\w.-]+")
-NOT_CORPORA = {"__init__", "faces", "voices", "folder", "voicepack", "tables", "cards"}
+NOT_CORPORA = {"__init__", "faces", "voices", "folder", "voicepack", "surroundings", "tables", "cards"}
 """Modules of ``agegender.corpora`` that read no corpus of their own, and the pack of the two corpora below."""
 PACKED = {"svd", "speechocean762"}
 
