@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agegender.corpora import commonvoice, musan_rirs, speechocean762, timit, voicepack, voxceleb
+from agegender.corpora import commonvoice, folder, musan_rirs, speechocean762, timit, voicepack, voxceleb
 from agegender.data.manifest import Manifest
 
 LABELLED = ("commonvoice", "speechocean762", "timit", "voicepack", "voxceleb")
@@ -40,10 +40,13 @@ def open_corpus(
 def read_labelled_voices(corpus: str, data: Path, cache: Path) -> Manifest:
     """Read the examples of ``corpus`` that have an age in years and a gender.
 
-    ``timit`` lies in ``data / "timit"``; ``voicepack`` is a pack in ``data``, unpacked into ``cache``. Raises as
-    ``open_corpus`` does, and ``ValueError`` when nothing is left.
+    ``timit`` lies in ``data / "timit"``; ``voicepack`` is a pack in ``data``, unpacked into ``cache``; ``folder`` is a
+    table of one's own in ``data`` (``agegender.corpora.folder``). Raises as ``open_corpus`` does, and ``ValueError``
+    when nothing is left.
     """
-    root = Path(data) if corpus == "voicepack" else Path(data) / corpus
-    manifest = open_corpus(corpus, root, Path(cache))
+    if corpus == "folder":
+        manifest = folder.read(data, modality="voice")
+    else:
+        manifest = open_corpus(corpus, Path(data) if corpus == "voicepack" else Path(data) / corpus, Path(cache))
     examples = manifest.examples
     return manifest.keep(examples["age"].notna() & examples["gender"].notna(), "no age or no gender")
