@@ -116,3 +116,27 @@ def test_the_whole_net_has_the_published_number_of_parameters():
     encoder = ResNetSE34V2()
     heads = {"age": DeepAgeHead(512), "gender": DeepGenderHead(512)}
     assert sum(p.numel() for p in MultiTaskModel(encoder, heads).parameters()) == 10_792_271
+
+
+def errors_in_training(recipe, ages, seed, num_steps=60):
+    """Mean errors in years, step by step, of an age head on embeddings that say nothing about the age."""
+    torch.manual_seed(seed)
+    head = DeepAgeHead(
+        512, unit_years=recipe.unit_years, initial_age=ages.mean().item() if recipe.starts_at_mean else 0
+    )
+    optimizer = torch.optim.SGD(head.parameters(), recipe.learning_rate * recipe.head_factor, recipe.momentum)
+    errors = []
+    for _ in range(num_steps):
+        target, logits = ages[torch.randint(len(ages), (24,))], head(torch.randn(24, 512))
+        optimizer.zero_grad()
+        (recipe.age_weight * head.loss(logits, target)).backward()
+        optimizer.step()
+        errors.append(head.measure(logits.detach(), target).item() / 24)
+    return np.array(errors)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_where_ages_reach_far_the_published_cube_runs_away_and_the_intended_loss_does_not(seed):
+    ages = torch.linspace(6, 94, 200)
+    assert not errors_in_training(PUBLISHED, ages, seed)[-1] < 1e6  # or no number at all
+    assert errors_in_training(INTENDED, ages, seed).max() < 40
