@@ -20,6 +20,7 @@ from agegender.data.noise import published_surroundings
 from agegender.labels import ADIENCE_8, GENDERS
 from agegender.models.log_mel import LogMel
 from agegender.models.resnet_se import ResNetSE34V2
+from agegender.training.memory import keep_freed_memory
 from benchmarks.harness import Comparison, compare
 from benchmarks.steps import BATCH, DEVICE, TrainedModel, compare_steps, wait
 
@@ -147,6 +148,7 @@ def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:
             wait()
 
     print(f"{number} clips, batches of {BATCH}, {DEVICE}, {torch.get_num_threads()} threads", flush=True)
+    keep_freed_memory()  # as fit does; it serves both arms, as it cannot be taken back
     return [
         compare_features(rounds),
         compare_training_steps(rounds),
