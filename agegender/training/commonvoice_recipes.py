@@ -17,8 +17,8 @@ class CommonVoiceRecipe:
 
     What both share is published: Adam, its weight decay, the learning rate of all nets but the CNN, five parts of the
     clips of which one is tested and a fifth of the rest (``validation_share``) selects the epoch by its loss, and
-    ``patience`` in epochs. The head of the CNN reads 63,240 features, which all move at once: at the published rate a
-    step changes its answers by tens, so that its loss lies far above that of a guess for many epochs.
+    ``patience`` in epochs. The head of the CNN reads 63,240 features, which all move at once with a step; the rate of
+    its own as intended is for that.
     """
 
     split: Literal["clip", "subject"]

@@ -1,6 +1,6 @@
 """Asking a model about batches; apart from fitting, so that whoever only asks need not import what fits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -26,8 +26,7 @@ def predict(
     """
     model = model.to(device).eval()
     batches = []
-    for batch in evaluation_loader(faces, num_workers):
-        crops, num_crops = _crops_as_examples({name: value.to(device) for name, value in batch.items()})
+    for crops, num_crops in _crops_of(faces, device, num_workers):
         answers = model.decode(model(prepare(crops)))
         batches.append({name: value.unflatten(0, (-1, num_crops)).mean(1) for name, value in answers.items()})
     return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
@@ -42,16 +41,19 @@ def embeddings(
     In evaluation mode and full precision; with one crop of each, ``crops`` is 1.
     """
     encoder = encoder.to(device).eval()
-    found = []
-    for batch in evaluation_loader(clips, num_workers):
-        crops, num_crops = _crops_as_examples({name: value.to(device) for name, value in batch.items()})
-        found.append(encoder(prepare(crops)).float().unflatten(0, (-1, num_crops)))
+    found = [
+        encoder(prepare(crops)).float().unflatten(0, (-1, num_crops))
+        for crops, num_crops in _crops_of(clips, device, num_workers)
+    ]
     return torch.cat(found).cpu().numpy()
 
 
-def _crops_as_examples(batch: Batch) -> tuple[Batch, int]:
-    """Return the batch with one row for each crop of a clip, and how many crops a clip has."""
-    clips = batch.get("clips")
-    if clips is None or clips.ndim == 2:
-        return batch, 1
-    return batch | {"clips": clips.flatten(0, 1)}, clips.shape[1]
+def _crops_of(examples: Dataset, device: str | torch.device, num_workers: int) -> Iterator[tuple[Batch, int]]:
+    """Return the batches on ``device``, one row for each crop of a clip, and how many crops a clip has."""
+    for loaded in evaluation_loader(examples, num_workers):
+        batch = {name: value.to(device, non_blocking=True) for name, value in loaded.items()}
+        clips = batch.get("clips")
+        if clips is None or clips.ndim == 2:
+            yield batch, 1
+        else:
+            yield batch | {"clips": clips.flatten(0, 1)}, clips.shape[1]
