@@ -1,4 +1,4 @@
-"""The figures of the book: data in, matplotlib Axes out. Nothing is read from or written to a file.
+"""The figures of the book, drawn with seaborn: data in, matplotlib Axes out. Nothing is read from or written to a file.
 
 Each function draws on ``ax`` or makes a figure of book width. The colours are those of Okabe and Ito (2008), which
 readers with a colour vision deficiency can tell apart; shape or line style says the same once more.
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,7 +29,7 @@ def plain_axes(ax: Axes | None, height_in: float) -> Axes:
     if ax is None:
         _, ax = plt.subplots(figsize=(BOOK_WIDTH_IN, height_in), layout="constrained")
     ax.tick_params(labelsize=FONT_PT)
-    ax.spines[["top", "right"]].set_visible(False)
+    sns.despine(ax=ax)
     return ax
 
 
@@ -60,30 +60,37 @@ def learning_curves(
     its entries; an entry may lack either. The mean is taken at the values of ``x`` that all folds have.
     Raises ``ValueError`` when no entry has ``name``.
     """
-    ax = plain_axes(ax, 3.4)
-    drawn = False
-    for part, colour, style in (("train", BLUE, "-"), ("validation", ORANGE, "--")):
-        curves = [_curve(history, f"{part}_{name}", x) for history in histories.values()]
-        curves = [curve for curve in curves if len(curve)]
-        for curve in curves:
-            ax.plot(curve.index, curve, style, color=colour, alpha=0.35, linewidth=0.8)
-        if curves:
-            drawn = True
-            mean = pd.concat(curves, axis=1, join="inner").mean(axis=1)
-            label = f"{part}, mean of {len(curves)} folds" if len(curves) > 1 else part
-            ax.plot(mean.index, mean, style, color=colour, linewidth=2.2, label=label)
-    if not drawn:
+    curves = _curves(histories, name, x)
+    if curves.empty:
         raise ValueError(f"no history holds train_{name} or validation_{name}")
+    ax = plain_axes(ax, 3.4)
+    for part, colour, style in (("train", BLUE, "-"), ("validation", ORANGE, "--")):
+        own = curves[curves["part"] == part]
+        if own.empty:
+            continue
+        line = {"data": own, "x": x, "y": "value", "ax": ax, "color": colour, "linestyle": style}
+        sns.lineplot(**line, units="fold", estimator=None, alpha=0.35, linewidth=0.8)
+        num_folds = own["fold"].nunique()
+        line["data"] = own[own.groupby(x)["fold"].transform("nunique") == num_folds]
+        label = f"{part}, mean of {num_folds} folds" if num_folds > 1 else part
+        sns.lineplot(**line, errorbar=None, linewidth=2.2, label=label)
     ax.set_xlabel(x, fontsize=FONT_PT)
     ax.set_ylabel(f"{name} ({unit})" if unit else name, fontsize=FONT_PT)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(frameon=False, fontsize=FONT_PT)
+    _legend_above(ax)
     return ax
 
 
-def _curve(history: Sequence[Mapping[str, float]], column: str, x: str) -> pd.Series:
-    points = {entry[x]: entry[column] for entry in history if entry.get(column) is not None}
-    return pd.Series(points, dtype="float64").sort_index()
+def _curves(histories: Mapping[int, Sequence[Mapping[str, float]]], name: str, x: str) -> pd.DataFrame:
+    """Return the points of all curves: ``fold``, ``part`` (train or validation), ``x`` and ``value``."""
+    rows = [
+        (fold, part, entry[x], entry[f"{part}_{name}"])
+        for fold, history in histories.items()
+        for entry in history
+        for part in ("train", "validation")
+        if entry.get(f"{part}_{name}") is not None
+    ]
+    return pd.DataFrame(rows, columns=["fold", "part", x, "value"])
 
 
 def confusion_matrix(counts: NDArray[np.int64], labels: Sequence[str], title: str = "", ax: Axes | None = None) -> Axes:
@@ -97,15 +104,16 @@ def confusion_matrix(counts: NDArray[np.int64], labels: Sequence[str], title: st
     ax = plain_axes(ax, 1.0 + 0.52 * len(labels))
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for (row, column), share in np.ndenumerate(shares):
-        if counts[row, column]:
-            text = f"{100 * share:.0f} %\n{counts[row, column]:,}"
-            colour = "white" if share > 0.7 else "black"
-            ax.text(column, row, text, ha="center", va="center", fontsize=FONT_PT, color=colour, linespacing=1.15)
-    ax.set_xticks(range(len(labels)), labels, rotation=0 if len(labels) < 4 else 35)
-    ax.set_yticks(range(len(labels)), [f"{label}  (n = {n:,})" for label, n in zip(labels, total[:, 0], strict=True)])
-    ax.spines[:].set_visible(False)
+    texts = [
+        [f"{100 * share:.0f} %\n{count:,}" if count else "" for share, count in zip(*row, strict=True)]
+        for row in zip(shares, counts, strict=True)
+    ]
+    of_text = {"fontsize": FONT_PT, "linespacing": 1.15}
+    sns.heatmap(shares, vmin=0, vmax=1, cmap="Blues", cbar=False, annot=texts, fmt="", annot_kws=of_text, ax=ax)
+    middles = np.arange(len(labels)) + 0.5
+    rows = [f"{label}  (n = {n:,})" for label, n in zip(labels, total[:, 0], strict=True)]
+    ax.set_xticks(middles, labels, rotation=0 if len(labels) < 4 else 35)
+    ax.set_yticks(middles, rows, rotation=0)
     ax.tick_params(length=0)
     ax.set_xlabel("predicted", fontsize=FONT_PT)
     ax.set_ylabel("true", fontsize=FONT_PT)
@@ -150,14 +158,13 @@ def groups_by_gender(groups: ArrayLike, genders: ArrayLike, labels: Sequence[str
     either are not drawn, and the axis label counts them.
     """
     table = pd.DataFrame({"group": pd.Series(groups), "gender": pd.Series(genders)})
-    known = table.dropna()
-    counts = pd.crosstab(known["group"], known["gender"]).reindex(range(len(labels)), fill_value=0)
+    known = table.dropna().astype({"group": int})
     ax = plain_axes(ax, 3.4)
-    for offset, (gender, (colour, hatch)) in zip((-0.2, 0.2), _GENDER_STYLE.items(), strict=True):
-        heights = counts[gender] if gender in counts else np.zeros(len(labels))
-        ax.bar(
-            np.arange(len(labels)) + offset, heights, 0.38, color=colour, hatch=hatch, edgecolor="white", label=gender
-        )
+    bars = {"x": "group", "hue": "gender", "order": range(len(labels)), "hue_order": list(_GENDER_STYLE)}
+    colours = {gender: colour for gender, (colour, _) in _GENDER_STYLE.items()}
+    sns.countplot(known, **bars, palette=colours, saturation=1, edgecolor="white", ax=ax)
+    for drawn, (_, hatch) in zip(ax.containers, _GENDER_STYLE.values(), strict=True):
+        plt.setp(drawn, hatch=hatch)
     ax.set_xticks(range(len(labels)), labels)
     left_out = len(table) - len(known)
     ax.set_xlabel(
@@ -178,27 +185,16 @@ def reliability_diagram(bins: Mapping[str, pd.DataFrame], label: str, ax: Axes |
     ax.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
     for (system, table), colour, marker in zip(bins.items(), SERIES, "osD^vP", strict=False):
         filled = table[table["count"] > 0]
-        ax.plot(filled["confidence"], filled["accuracy"], color=colour, linewidth=1.2)
-        areas = 15 + 400 * filled["count"] / table["count"].sum()
-        ax.scatter(
-            filled["confidence"],
-            filled["accuracy"],
-            s=areas,
-            color=colour,
-            marker=marker,
-            alpha=0.85,
-            clip_on=False,
-            label=system,
-        )
+        dots = {"data": filled, "x": "confidence", "y": "accuracy", "color": colour, "ax": ax}
+        areas = (15 + 400 * filled["count"] / table["count"].sum()).to_numpy()
+        sns.lineplot(**dots, linewidth=1.2, marker=marker, markersize=4, markeredgewidth=0, label=system)
+        sns.scatterplot(**dots, s=areas, marker=marker, alpha=0.85, clip_on=False, legend=False)
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
     ax.set_aspect("equal")
     ax.set_xlabel(f"predicted probability of the {label} (mean in bin)", fontsize=FONT_PT)
     ax.set_ylabel("share that was right (in bin)", fontsize=FONT_PT)
-    legend = ax.legend(frameon=False, fontsize=FONT_PT, loc="upper left")
-    for handle in legend.legend_handles:
-        if isinstance(handle, PathCollection):
-            handle.set_sizes([40])
+    ax.legend(frameon=False, fontsize=FONT_PT, loc="upper left")
     return ax
 
 
