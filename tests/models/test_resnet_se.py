@@ -33,6 +33,34 @@ def test_the_number_of_parameters_is_the_published_one(num_mels, expected):
     assert num_parameters(ResNetSE34V2(num_mels)) == expected
 
 
+def counted_from_the_layer_table(first, num_mels=80):
+    """Parameters of a net whose first layer has ``first`` channels, added up from the published table of layers."""
+    total, before = first * 9 + first + 2 * first, first
+    for channels, num_blocks in ((first, 3), (2 * first, 4), (4 * first, 6), (8 * first, 3)):
+        for _ in range(num_blocks):
+            inner = channels // 8
+            total += 9 * before * channels + 9 * channels**2 + 2 * 2 * channels
+            total += 2 * inner * channels + inner + channels
+            total += before * channels + 2 * channels if before != channels else 0
+            before = channels
+    features = before * num_mels // 8
+    attention = 128 * features + 128 + 2 * 128 + 128 * features + features
+    return total + attention + 512 * 2 * features + 512
+
+
+@pytest.mark.parametrize("width", [1.0, 0.5, 0.25])
+def test_a_narrower_net_has_so_many_channels_fewer_in_every_layer(width):
+    encoder = ResNetSE34V2(width=width)
+    assert num_parameters(encoder) == counted_from_the_layer_table(round(32 * width))
+    assert encoder(clips()).shape == (2, 512)
+
+
+@pytest.mark.parametrize("width", [0.1, 0.3, 0.2, 0.0, -1.0, float("nan")])
+def test_refuses_a_width_without_whole_channels(width):
+    with pytest.raises(ValueError, match="a whole number of at least 8"):
+        ResNetSE34V2(width=width)
+
+
 def test_each_part_has_the_published_number_of_parameters():
     blocks = [num_parameters(block) for block in net().blocks]
     layers = [sum(blocks[:3]), sum(blocks[3:7]), sum(blocks[7:13]), sum(blocks[13:])]

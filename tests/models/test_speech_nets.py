@@ -47,12 +47,13 @@ def num_parameters(module):
     ("encoder", "total"),
     [
         (SpeechCNN(), 393_182),
+        (SpeechCNN(is_as_described=True), 320 + 64 + 12_816 + 520 + 16 + 6 * 8 * 15 * 127 + 6),
         (SpeechTCN(1, "batch"), 12_854),
         (SpeechTCN(1, "time"), 12_854),
         (SpeechTCN(2, "batch"), 116_854),
         (SpeechTCN(2, "time"), 116_854),
     ],
-    ids=["cnn", "tcn1-batch", "tcn1-time", "tcn2-batch", "tcn2-time"],
+    ids=["cnn", "cnn as described", "tcn1-batch", "tcn1-time", "tcn2-batch", "tcn2-time"],
 )
 def test_with_a_head_of_six_groups_the_number_of_parameters_is_the_published_one(encoder, total):
     assert num_parameters(with_a_head(encoder)) == total
@@ -80,19 +81,22 @@ def test_every_layer_of_the_cnn_has_its_published_size():
 
 
 def cnn_of_torch_layers(net):
-    """CNN v1 as its notebook lists it, with torch's own "same" padding, and the weights of ``net``."""
+    """CNN v1 as its notebook or its description lists it, with torch's own "same" padding and the weights of ``net``."""
+    described = net.is_as_described
     layers = nn.Sequential(
-        nn.Conv2d(1, 32, 3, stride=1, padding="same"),
+        nn.Conv2d(1, 32, 3, stride=2, padding=1) if described else nn.Conv2d(1, 32, 3, stride=1, padding="same"),
         nn.ReLU(),
         nn.BatchNorm2d(32),
         nn.MaxPool2d(2, stride=2),
         nn.Conv2d(32, 16, 5, stride=1, padding="same"),
+        nn.ReLU() if described else nn.Identity(),
         nn.MaxPool2d(2, stride=1),
         nn.Conv2d(16, 8, 2, stride=1, padding="same"),
+        nn.ReLU() if described else nn.Identity(),
         nn.BatchNorm2d(8),
         nn.Flatten(),
     )
-    for mine, theirs in zip((0, 2, 4, 6, 7), (net.conv1, net.norm1, net.conv2, net.conv3, net.norm3), strict=True):
+    for mine, theirs in zip((0, 2, 4, 7, 9), (net.conv1, net.norm1, net.conv2, net.conv3, net.norm3), strict=True):
         layers[mine].load_state_dict(theirs.state_dict())
     return layers
 
@@ -118,9 +122,10 @@ def quiet():
         yield
 
 
+@pytest.mark.parametrize("is_as_described", [False, True], ids=["code", "description"])
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_the_cnn_equals_its_published_list_of_layers(quiet, mode):
-    net = seeded(SpeechCNN, 16, 24)
+def test_the_cnn_equals_its_published_list_of_layers(quiet, mode, is_as_described):
+    net = seeded(SpeechCNN, 16, 24, is_as_described)
     net.train()(spectrograms(4, 16, 24))  # moving averages that are not the initial ones
     published = getattr(cnn_of_torch_layers(net), mode)()
     getattr(net, mode)()
@@ -251,6 +256,9 @@ def test_the_smallest_spectrogram_of_the_cnn_has_4_mels_and_4_frames():
         assert net(torch.zeros(1, 4, 4)).shape == (1, 8) == (1, net.out_features)
     with pytest.raises(ValueError, match="4 mels and 4 frames or more, got 3 and 64"):
         SpeechCNN(3, 64)
+    assert SpeechCNN(7, 7, is_as_described=True).out_features == 8
+    with pytest.raises(ValueError, match="7 mels and 7 frames or more, got 64 and 6"):
+        SpeechCNN(64, 6, is_as_described=True)
 
 
 def test_the_second_version_and_the_recurrence_over_time_are_what_one_gets_unasked():
