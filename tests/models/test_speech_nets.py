@@ -81,7 +81,7 @@ def test_every_layer_of_the_cnn_has_its_published_size():
 
 
 def cnn_of_torch_layers(net):
-    """CNN v1 as its notebook or its description lists it, with torch's own "same" padding and the weights of ``net``."""
+    """CNN v1 as its notebook or its text lists it, with torch's own "same" padding, and the weights of ``net``."""
     described = net.is_as_described
     layers = nn.Sequential(
         nn.Conv2d(1, 32, 3, stride=2, padding=1) if described else nn.Conv2d(1, 32, 3, stride=1, padding="same"),
