@@ -106,12 +106,14 @@ def histories(runs: Sequence[Run]) -> dict[int, list[dict[str, float]]]:
 def scheme_of(runs: Sequence[Run]) -> AgeScheme | None:
     """Return the age groups of the labels, or ``None`` where ages are in years; raise ``ValueError`` for several.
 
-    A model that says no age has no scheme in its record; the groups of its corpus then tell it.
+    A model that says no age has no scheme in its record; the groups of its corpus then tell it, if any example is in
+    one: a table of one's own may have ages in years only.
     """
     known = {tuple(scheme.labels): name for name, scheme in SCHEMES.items()}
     names = {run.record["scheme"] for run in runs}
     if names == {None}:
-        names = {known.get(tuple(run.record["manifest"].get("age_groups", ()))) for run in runs}
+        counts = [run.record["manifest"].get("age_groups", {}) for run in runs]
+        names = {known.get(tuple(groups)) for groups in counts if any(groups.values())}
     names -= {None}
     if len(names) > 1:
         raise ValueError(f"the runs have several schemes of age groups: {', '.join(sorted(names))}")

@@ -107,6 +107,18 @@ def test_the_scheme_of_a_run_without_ages_is_told_by_its_corpus(make_runs):
     assert scheme_of([*runs, *make_runs()]) == ADIENCE_8
 
 
+def test_a_table_with_ages_in_years_alone_has_no_scheme_and_a_constant_age(make_runs):
+    runs = without_age(make_runs())
+    for run in runs:
+        run.predictions["true_group"] = run.predictions["true_group"].mask(run.predictions["true_group"].notna())
+        run.record["manifest"]["age_groups"] = dict.fromkeys(ADIENCE_8.labels, 0)
+    assert scheme_of(runs) is None
+    constant = scores_beside_constant(runs, [MAE], replicates=20).query("origin == 'baseline'")
+    first, second = (run.predictions["true_age"] for run in runs)
+    errors = pd.concat([(first - second.median()).abs(), (second - first.median()).abs()])
+    assert_allclose(constant["pooled"], [errors.mean()])
+
+
 def test_two_schemes_are_refused(make_runs):
     with pytest.raises(ValueError, match="several schemes of age groups: adience-8, fairface-9"):
         scheme_of([*make_runs(), *make_runs(scheme="fairface-9")])
