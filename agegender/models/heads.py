@@ -3,7 +3,7 @@
 Here are the heads of the published pipelines; ``distribution_heads`` and ``ordinal_heads`` have newer ones for age.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +12,17 @@ from torch.nn import functional
 from agegender.labels import GENDERS, AgeScheme
 from agegender.models.age_classes import AgeClasses, checked
 
-Init = Literal["normal", "xavier", "torch"]
-"""First weights of the last layer: N(0, 0.01), or uniform after Glorot and Bengio (2010), and its bias 0; or both as
-torch starts a linear layer, uniform within ``1 / sqrt(in_features)``."""
+Init = Literal["normal", "xavier", "xavier_weight", "xavier_normal", "torch"]
+"""First weights of the last layer: N(0, 0.01) (``"normal"``), or uniform after Glorot and Bengio (2010) (``"xavier"``),
+and its bias 0; or both as torch starts a linear layer, uniform within ``1 / sqrt(in_features)`` (``"torch"``). Of
+``"xavier_weight"`` the weight is Xavier's and the bias torch's. ``"xavier_normal"`` draws weights from Xavier's normal
+distribution and sets biases to 0, in the hidden layer too."""
 
 
 class LinearHead(nn.Module):
     """Linear, or with ``hidden_features`` Linear -> ReLU -> Linear.
 
-    ``init`` is about the last layer; a hidden layer starts as torch starts a linear layer.
+    ``init`` is about the last layer; a hidden layer starts as torch starts a linear layer, but for ``"xavier_normal"``.
     """
 
     def __init__(
@@ -31,13 +33,17 @@ class LinearHead(nn.Module):
         if hidden_features is not None:
             self.hidden = nn.Sequential(nn.Linear(in_features, hidden_features), nn.ReLU())
         self.linear = nn.Linear(hidden_features or in_features, out_features)
-        if init not in ("normal", "xavier", "torch"):
-            raise ValueError(f"unknown init {init!r}: expected 'normal', 'xavier' or 'torch'")
+        if init not in get_args(Init):
+            raise ValueError(f"unknown init {init!r}: expected {', '.join(map(repr, get_args(Init)))}")
         if init == "normal":
             nn.init.normal_(self.linear.weight, std=0.01)
-        elif init == "xavier":
+        elif init in ("xavier", "xavier_weight"):
             nn.init.xavier_uniform_(self.linear.weight)
-        if init != "torch":
+        for layer in self.modules() if init == "xavier_normal" else ():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+        if init in ("normal", "xavier"):
             nn.init.zeros_(self.linear.bias)
 
     def forward(self, embedding: Tensor) -> Tensor:
@@ -83,7 +89,7 @@ class AgeGroupHead(LinearHead):
 
 
 class AgeRegressionHead(LinearHead):
-    """Age in years as one number, which starts at ``initial_age``.
+    """Age in years as one number, which starts at ``initial_age`` (and a bias that ``init`` draws).
 
     With the error ``d = age - target`` the loss of an example is ``|d|`` ("l1"), ``d^2`` ("l2"), or Huber's (1964):
     ``d^2 / 2`` up to ``huber_delta`` years and ``huber_delta * (|d| - huber_delta / 2)`` above.
@@ -104,7 +110,8 @@ class AgeRegressionHead(LinearHead):
         if loss not in ("l1", "l2", "huber"):
             raise ValueError(f"unknown loss {loss!r}: expected 'l1', 'l2' or 'huber'")
         super().__init__(in_features, 1, hidden_features, init)
-        nn.init.constant_(self.linear.bias, initial_age)
+        with torch.no_grad():
+            self.linear.bias.add_(initial_age)
         self.kind, self.huber_delta = loss, huber_delta
 
     def forward(self, embedding: Tensor) -> Tensor:

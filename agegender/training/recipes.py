@@ -5,6 +5,7 @@ from typing import Literal
 
 from agegender.data.loading import Augmentation
 from agegender.evaluation.denominators import Reading
+from agegender.models.heads import Init
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,11 @@ class ImdbRecipe:
     people; ``validation`` is the test part itself, or people of their own. ``crop_at_224`` tells whether
     faces of 224 px are cropped as tightly as those of 112. ``starts_at_median`` lets a regression of years start from
     the median age of the training part, not from 0.
+
+    ``head_init`` and ``head_init_of_ir`` (of the nets with which the published code ends) are the first weights of the
+    heads for age and gender, explained in ``agegender.models.heads``. As published they are those of the code. As
+    intended every head starts from the same distribution, N(0, 0.01), which does not depend on how many outputs a head
+    has: heads that are compared differ in their loss alone, and all begin near the answer of one that knows nothing.
     """
 
     softmax_before_loss: bool
@@ -144,6 +150,8 @@ class ImdbRecipe:
     validation: Literal["test_part", "subjects"]
     crop_at_224: Literal["loose", "tight"]
     starts_at_median: bool
+    head_init: Init
+    head_init_of_ir: Init
     batch_size: int = 32
     weight_decay: float = 5e-4
     clip_value: float = 5.0
@@ -162,6 +170,8 @@ IMDB_RECIPES = {
         validation="test_part",
         crop_at_224="loose",
         starts_at_median=False,
+        head_init="xavier_weight",
+        head_init_of_ir="xavier_normal",
     ),
     "as_intended": ImdbRecipe(
         softmax_before_loss=False,
@@ -173,6 +183,8 @@ IMDB_RECIPES = {
         validation="subjects",
         crop_at_224="tight",
         starts_at_median=True,
+        head_init="normal",
+        head_init_of_ir="normal",
     ),
 }
 """``as_published`` is the code behind the first row of the published table (ResNet-18, the L1 loss, 112 px)."""

@@ -17,6 +17,7 @@ from agegender.models.distribution_heads import LabelDistributionHead, MeanVaria
 from agegender.models.heads import AgeGroupHead, AgeRegressionHead, GenderHead
 from agegender.models.ordinal_heads import CoralHead, CornHead
 from agegender.training.recipes import IMDB_AGE_WEIGHTS, IMDB_RECIPES, ImdbRecipe
+from tests.notebook_code import values_of
 
 PUBLISHED, INTENDED = IMDB_RECIPES["as_published"], IMDB_RECIPES["as_intended"]
 
@@ -118,3 +119,45 @@ def test_a_regression_starts_at_zero_years_or_at_the_median(recipe, first):
     torch.manual_seed(0)
     head = AgeRegressionHead(4, initial_age=33.0 if recipe.starts_at_median else 0.0)
     assert_close(head.decode(head(torch.zeros(1, 4)))["age"], torch.tensor([first]))
+
+
+def built_heads(recipe, encoder_name="resnet18", width=512):
+    """The heads that the notebook builds for every way to say an age, and that of gender, from one seed each."""
+    given = {"recipe": recipe, "encoder_name": encoder_name, "width": width, "hidden": 512, "start": 30.0}
+    torch.manual_seed(0)
+    found = values_of("imdb/3_train", ("init", "years", "ways", "gender"), given)
+    assert found["ways"].keys() == IMDB_AGE_WEIGHTS.keys()
+    return {name: build() for name, build in found["ways"].items()} | {"gender": found["gender"]}
+
+
+@pytest.mark.parametrize(("encoder_name", "width"), [("resnet18", 512), ("ir34", 25_088)])
+def test_as_intended_every_head_starts_from_one_distribution_however_many_outputs_it_has(encoder_name, width):
+    for name, head in built_heads(INTENDED, encoder_name, width).items():
+        assert head.linear.weight.std().item() == pytest.approx(0.01, rel=0.15), name
+        hidden = head.hidden[0]
+        assert_close(hidden.weight.abs().max(), torch.tensor(width**-0.5), rtol=0.01, atol=0)
+        assert 0.9 * width**-0.5 < hidden.bias.abs().max() <= width**-0.5
+        if name in ("ce", "dldl", "meanvariance", "gender"):
+            assert torch.equal(head.linear.bias, torch.zeros(len(head.linear.bias)))
+
+
+def test_as_published_the_output_layers_are_xaviers_with_the_biases_that_torch_draws():
+    heads = built_heads(PUBLISHED)
+    for name in ("l1", "l2", "ce", "gender"):
+        linear, bound = heads[name].linear, (6 / (512 + len(heads[name].linear.weight))) ** 0.5
+        assert 0.9 * bound < linear.weight.abs().max() <= bound
+        bias = linear.bias - (30.0 if name in ("l1", "l2") else 0.0)
+        assert (bias != 0).all()
+        assert bias.abs().max() <= 512**-0.5 + 1e-5
+    assert heads["ce"].linear.bias.abs().max() > 0.8 * 512**-0.5
+
+
+def test_as_published_the_heads_of_the_last_net_are_xaviers_normal_in_both_layers_without_biases():
+    heads = built_heads(PUBLISHED, "ir34", 25_088)
+    for name in ("ce", "gender"):
+        for layer in (heads[name].hidden[0], heads[name].linear):
+            num_out, num_in = layer.weight.shape
+            std = (2 / (num_in + num_out)) ** 0.5
+            assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
+            assert layer.weight.abs().max() > 2.5 * std  # not uniform
+            assert torch.equal(layer.bias, torch.zeros(num_out))
