@@ -1,4 +1,4 @@
-"""Weights as safetensors, with what is needed to build the model again; and the step of a training checkpoint."""
+"""Weights as safetensors, with what is needed to build the model again; training checkpoints, and what ends them."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from agegender.files import replaced_atomically
+from agegender.files import replaced_atomically, write_text
 
 
 def save_weights(model: nn.Module, path: Path, facts: dict | None = None) -> None:
@@ -80,7 +80,21 @@ def differences(checkpoint: Path, identity: dict) -> list[str]:
 
     A checkpoint that does not say of which run it is differs in nothing. Raises ``ValueError`` for a damaged one.
     """
-    saved = _opened(checkpoint)[1].get("identity", identity)
+    return _differences(_opened(checkpoint)[1].get("identity", identity), identity)
+
+
+def write_end(path: Path, identity: dict, result: dict) -> None:
+    """Write how the training of the run ``identity`` ended: all that it needs beside its weights, when it has ended."""
+    write_text(path, json.dumps({"identity": identity, "result": result}))
+
+
+def read_end(path: Path, identity: dict) -> tuple[dict, list[str]]:
+    """Return what ``write_end`` wrote, and in what the run that wrote it differs from the run ``identity``."""
+    end = json.loads(path.read_text(encoding="utf-8"))
+    return end["result"], _differences(end["identity"], json.loads(json.dumps(identity)))
+
+
+def _differences(saved: dict, identity: dict) -> list[str]:
     return [
         f"{name} {saved.get(name)!r}, not {value!r}" for name, value in identity.items() if saved.get(name) != value
     ]

@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from agegender.data.loading import Batch, evaluation_loader, training_loader
 from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
-from agegender.training.checkpoints import differences, load_weights, save_weights, step_of
+from agegender.training.checkpoints import differences, load_weights, read_end, save_weights, step_of, write_end
 from agegender.training.config import TrainingConfig as TrainingConfig  # for those who fit
 from agegender.training.config import goodness, is_better, optimizer_of, rate_factor
 from agegender.training.memory import keep_freed_memory
@@ -32,9 +32,14 @@ from agegender.training.prediction import Prepare
 from agegender.training.prediction import predict as predict  # for those who fit and predict
 from agegender.training.quiet import quiet_lightning
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS = "model.safetensors"
+"""The selected weights; the notebook that tests them writes the file again, with the facts that describe them."""
+
+WEIGHTS_BEFORE = "model.before.safetensors"
 CHECKPOINT = "last.ckpt"
 CHECKPOINT_BEFORE = "last.before.ckpt"
+ENDED = "ended.json"
+"""Takes the place of the checkpoints when nothing is left to train: they are three times as large as the weights."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +192,11 @@ def fit(
 ) -> FitResult:
     """Fit ``model`` to the batches of ``training`` (item = step) and leave the selected weights in it.
 
-    ``folder`` receives ``weights.safetensors``, ``last.ckpt`` and TensorBoard events. When it holds a checkpoint of
+    ``folder`` receives ``model.safetensors`` (the selected weights), TensorBoard events and ``last.ckpt``, which
+    ``ended.json`` replaces at the end: a run that has ended is not trained again. When the folder holds a checkpoint of
     this run, training goes on from there; one of a run with another configuration, other training faces or another
-    number of parameters is set aside as ``last.before.ckpt``, and training starts anew. Raises ``FloatingPointError``
+    number of parameters is set aside as ``last.before.ckpt`` (the weights of one that had ended as
+    ``model.before.safetensors``), and training starts anew. Raises ``FloatingPointError``
     when a loss is no longer finite, and ``ValueError`` when the checkpoint is damaged.
     """
     folder = Path(folder)
@@ -201,6 +208,10 @@ def fit(
     }
     module = MultiTaskTraining(model, prepare, config, folder, identity)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    if (end := _end_of(folder, identity)) is not None:
+        print("trained to its end before: nothing is left to train", flush=True)
+        load_weights(model, folder / WEIGHTS)
+        return FitResult(**end)
     checkpoint = folder / CHECKPOINT
     start = _step_to_go_on_from(checkpoint, identity)
     is_watched = sys.stderr.isatty()
@@ -234,7 +245,25 @@ def fit(
     )
     load_weights(model, folder / WEIGHTS)
     device = _device_name(trainer.strategy.root_device)
-    return FitResult(module.history, module.seconds, module.selected_step, device, module.peak_memory_mb)
+    result = FitResult(module.history, module.seconds, module.selected_step, device, module.peak_memory_mb)
+    write_end(folder / ENDED, identity, asdict(result))
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return result
+
+
+def _end_of(folder: Path, identity: dict) -> dict | None:
+    """How the training of this run ended, if it has; the weights of another one are set aside."""
+    ended, weights = folder / ENDED, folder / WEIGHTS
+    if not (ended.is_file() and weights.is_file()):
+        ended.unlink(missing_ok=True)
+        return None
+    end, changes = read_end(ended, identity)
+    if not changes:
+        return end
+    ended.unlink()
+    weights.replace(folder / WEIGHTS_BEFORE)
+    print(f"starting anew: {WEIGHTS} is of a run with {'; '.join(changes)}; kept as {WEIGHTS_BEFORE}", flush=True)
+    return None
 
 
 def _step_to_go_on_from(checkpoint: Path, identity: dict) -> int:

@@ -170,7 +170,7 @@ def test_the_best_weights_are_kept_or_the_last(tmp_path):
     assert best.selected_step < 20  # so that the two can be told apart here
     short = run(tmp_path / "short", selects_best=False, num_steps=best.selected_step)
     assert short.selected_step == best.selected_step
-    kept, same, others = (load_file(tmp_path / name / "weights.safetensors") for name in ("best", "short", "last"))
+    kept, same, others = (load_file(tmp_path / name / "model.safetensors") for name in ("best", "short", "last"))
     for name, value in same.items():
         assert torch.equal(kept[name], value), name
     assert not torch.equal(kept["encoder.conv.weight"], others["encoder.conv.weight"])
@@ -179,7 +179,7 @@ def test_the_best_weights_are_kept_or_the_last(tmp_path):
 def test_the_model_is_left_with_the_selected_weights(tmp_path):
     model, (training, validation) = small_model(), small_faces()
     fit(model, prepare, training, validation, config(selects_best=True, num_steps=8), tmp_path, accelerator="cpu")
-    for name, value in load_file(tmp_path / "weights.safetensors").items():
+    for name, value in load_file(tmp_path / "model.safetensors").items():
         assert torch.equal(model.state_dict()[name], value), name
 
 
@@ -250,7 +250,7 @@ def test_every_step_draws_its_dropout_anew(tmp_path):
 def test_other_seeds_of_dropout_give_other_weights(tmp_path):
     for seed in (3, 4):
         run(tmp_path / str(seed), seed=seed, num_steps=5)
-    first, other = (load_file(tmp_path / seed / "weights.safetensors") for seed in "34")
+    first, other = (load_file(tmp_path / seed / "model.safetensors") for seed in "34")
     assert not torch.equal(first["encoder.conv.weight"], other["encoder.conv.weight"])
 
 
@@ -259,14 +259,14 @@ def test_the_state_of_the_global_generator_does_not_matter(tmp_path):
         model, (training, validation) = small_model(), small_faces()
         torch.manual_seed(start)
         fit(model, prepare, training, validation, config(), tmp_path / str(start), accelerator="cpu")
-    first, other = (load_file(tmp_path / start / "weights.safetensors") for start in "12")
+    first, other = (load_file(tmp_path / start / "model.safetensors") for start in "12")
     for name, value in first.items():
         assert torch.equal(other[name], value), name
 
 
-def test_a_folder_receives_weights_checkpoint_and_events(tmp_path):
+def test_a_folder_receives_weights_what_ended_them_and_events(tmp_path):
     run(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "last.ckpt", "events"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "ended.json", "events"}
     assert any((tmp_path / "events").glob("events.out.tfevents.*"))
 
 
@@ -306,12 +306,12 @@ def test_a_loss_that_is_no_number_in_training_only_is_found_too(tmp_path):
 )
 def test_a_run_of_another_configuration_starts_anew_and_loses_nothing(tmp_path, capfd, changes, named):
     run(tmp_path / "a")
-    before = (tmp_path / "a" / "last.ckpt").read_bytes()
+    before = (tmp_path / "a" / "model.safetensors").read_bytes()
     capfd.readouterr()
     result = run(tmp_path / "a", **changes)
-    said = f"starting anew: last.ckpt is of a run with {named}; kept as last.before.ckpt"
+    said = f"starting anew: model.safetensors is of a run with {named}; kept as model.before.safetensors"
     assert capfd.readouterr().out.splitlines()[0] == said
-    assert (tmp_path / "a" / "last.before.ckpt").read_bytes() == before
+    assert (tmp_path / "a" / "model.before.safetensors").read_bytes() == before
     assert result.history == run(tmp_path / "b", **changes).history
 
 
@@ -329,7 +329,7 @@ def test_a_run_on_other_data_or_with_another_model_starts_anew(tmp_path, capfd, 
     capfd.readouterr()
     fit(model, prepare, training, validation, config(), tmp_path, accelerator="cpu")
     name = "num_parameters" if change == "the model" else "training_faces"
-    assert f"starting anew: last.ckpt is of a run with {name} " in capfd.readouterr().out
+    assert f"starting anew: model.safetensors is of a run with {name} " in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["num_steps", "validate_every", "batch_size", "decay_every"])

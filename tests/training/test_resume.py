@@ -1,7 +1,9 @@
 """A run that was killed and started again ends bit-equal to one that was not."""
 
+import json
 import multiprocessing
 import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -31,23 +33,17 @@ def uninterrupted(tmp_path_factory):
 
 
 def final_state(folder):
-    state = torch.load(folder / "last.ckpt", weights_only=True)
-    return (
-        load_file(folder / "weights.safetensors"),
-        state["optimizer_states"][0]["state"],
-        state["agegender"]["history"],
-    )
+    return load_file(folder / "model.safetensors"), json.loads((folder / "ended.json").read_text())["result"]["history"]
 
 
 def assert_same_end(folder, expected_folder):
-    weights, momentum, history = final_state(folder)
-    expected_weights, expected_momentum, expected_history = final_state(expected_folder)
+    weights, history = final_state(folder)
+    expected_weights, expected_history = final_state(expected_folder)
     assert weights.keys() == expected_weights.keys()
     for name, value in expected_weights.items():
         assert torch.equal(weights[name], value), name
-    for parameter, state in expected_momentum.items():
-        assert torch.equal(momentum[parameter]["momentum_buffer"], state["momentum_buffer"]), parameter
-    assert history == expected_history
+    assert [line["step"] for line in expected_history] == [5, 10, 15, 20]
+    assert history == expected_history  # momentum too: the losses of the later steps come of it
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -79,8 +75,41 @@ def test_a_run_stopped_anywhere_ends_bit_equal(uninterrupted, tmp_path, stop_aft
 
 def test_a_finished_run_is_not_trained_again(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    run(tmp_path, kill_after=1, stop=AssertionError("trained on"))
+    again = run(tmp_path, kill_after=1, stop=AssertionError("trained on"))
     assert_same_end(tmp_path, uninterrupted)
+    assert asdict(again) == json.loads((uninterrupted / "ended.json").read_text())["result"]
+
+
+def test_a_finished_run_keeps_its_weights_once_and_no_checkpoint(uninterrupted):
+    kept = sorted(path.name for path in uninterrupted.iterdir())
+    assert kept == ["ended.json", "events", "model.safetensors", "output.txt"]
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"learning_rate": 0.5}, {"num_steps": 25}])
+def test_a_finished_run_of_another_kind_is_not_taken_for_this_one(uninterrupted, tmp_path, change):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    with pytest.raises(StoppedError):
+        run(tmp_path, kill_after=1, stop=StoppedError, **change)
+    run(tmp_path)  # what was left behind by the other is not taken for the end of the first either
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_a_finished_run_without_its_weights_is_trained_again(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").unlink()
+    run(tmp_path)
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_a_checkpoint_of_another_run_is_set_aside(tmp_path, capfd):
+    with pytest.raises(StoppedError):
+        run(tmp_path, kill_after=13, stop=StoppedError)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    capfd.readouterr()
+    run(tmp_path, seed=4)
+    said = "starting anew: last.ckpt is of a run with seed 3, not 4; kept as last.before.ckpt"
+    assert capfd.readouterr().out.splitlines()[0] == said
+    assert (tmp_path / "last.before.ckpt").read_bytes() == before
 
 
 def test_a_damaged_checkpoint_is_named_and_not_passed_over(tmp_path):
