@@ -13,7 +13,7 @@ NOTEBOOKS = $$(git ls-files '*.ipynb')
 IS_OUR_PYTHON := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help book runs records test lint unit notebooks lab bench lock clean
+.PHONY: help book runs status records test lint unit notebooks lab bench lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ book: $(LIBRARY) ## Run the notebooks of a preset and build the book: book/_buil
 
 runs: $(LIBRARY) ## Run the notebooks of a preset, without building the book
 	@exec $(BIN)/python book/tools/make_book.py runs --preset $(PRESET) --jobs "$(JOBS)"
+
+status: $(LIBRARY) ## What the runs of PRESET=open or paper have done, and how long the rest takes
+	@exec $(BIN)/python book/tools/progress.py $(PRESET)
 
 records: $(LIBRARY) ## Publish finished runs of PRESET=open or paper into book/results/
 	@exec $(BIN)/python book/tools/publish_records.py $(PRESET)

@@ -50,6 +50,8 @@ class Stage:
     """The paper whose runs ``{records}`` names, if it is another one."""
     without: tuple[Values, ...] = ()
     """Combinations of the matrix that are not run: those that agree with all values of one entry."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Runs that a reader would expect and that are not in the matrix -> why."""
 
     @property
     def notebook(self) -> str:
@@ -137,7 +139,19 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
     """Build one stage from its part of a preset."""
     name, given = stage[0], stage[1] or {}
     where = f"{where}: {paper[0]}: {name}"
-    keys = ("run", "matrix", "parameters", "after", "writes", "shown", "from_records", "threads", "without", "reads")
+    keys = (
+        "run",
+        "matrix",
+        "parameters",
+        "after",
+        "writes",
+        "shown",
+        "from_records",
+        "threads",
+        "without",
+        "reads",
+        "left_out",
+    )
     check_keys(where, given, keys)
     if given.get("matrix") and "run" not in given:
         raise PresetError(f"{where}: a matrix needs 'run', the pattern of the run names, e.g. 'fold{{fold}}'")
@@ -154,6 +168,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
         parameters=given.get("parameters") or {},
         from_records=bool(given.get("from_records")),
         reads=given.get("reads") or "",
+        left_out=given.get("left_out") or {},
         **lists,
     )
     check_runs(where, made)
