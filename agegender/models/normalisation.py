@@ -67,7 +67,9 @@ class ShiftBatchNorm(nn.Module):
 
     With ``uses_batch_statistics_at_test`` the statistics of the current batch are used at test time too, so that a
     prediction depends on the other examples of its batch: this is what the published LMTCNN code does. Otherwise the
-    moving averages are used. ``momentum`` is the weight of the newest batch in these (slim: 0.001).
+    moving averages are used. ``momentum`` is the weight of the newest batch in these. Slim's is 0.001, of which nothing
+    is seen where the averages are not used; where they are, in runs of some hundred steps, such averages would still be
+    near their start, and the newest batch weighs 0.1.
 
     Reference: Ioffe and Szegedy (2015), algorithm 1, with gamma fixed at 1.
     """

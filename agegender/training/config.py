@@ -1,7 +1,7 @@
 """How a model is fitted: durations, optimiser, learning rate, and which weights are kept."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -13,6 +13,8 @@ from agegender.models.multitask import MultiTaskModel
 @dataclass(frozen=True)
 class TrainingConfig:
     """How a model is fitted. Durations are in optimiser steps, ``patience`` and ``plateau`` in validations.
+
+    No default is the decision of a paper: what is not asked for is not done, and every recipe names its own.
 
     The learning rate falls by ``decay_factor`` every ``decay_every`` steps and, with ``plateau``, whenever that many
     more validations have brought nothing better. ``bias_factor`` and ``head_factor`` multiply it for the biases and for
@@ -29,18 +31,18 @@ class TrainingConfig:
 
     num_steps: int
     validate_every: int
-    batch_size: int = 32
+    batch_size: int
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    decay_every: int = 10_000
+    learning_rate: float = field(kw_only=True)
+    momentum: float = 0.0
+    decay_every: int | None = None
     decay_factor: float = 0.1
     plateau: int | None = None
     bias_factor: float = 1.0
     head_factor: float = 1.0
-    weight_decay: float = 5e-6
-    decays: Literal["encoder", "kernels", "all"] = "encoder"
-    clip_norm: float | None = 4.0
+    weight_decay: float = 0.0
+    decays: Literal["encoder", "kernels", "all"] = "all"
+    clip_norm: float | None = None
     clip_value: float | None = None
     selects_best: bool = True
     best_by: Literal["accuracy", "loss", "every_task", "mae"] = "accuracy"
@@ -50,7 +52,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "validate_every", "batch_size", "decay_every"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.num_steps % self.validate_every:
             raise ValueError(
@@ -129,4 +131,5 @@ def goodness(scores: dict[str, float], model: MultiTaskModel, config: TrainingCo
 
 def rate_factor(config: TrainingConfig, num_drops: Callable[[], int]) -> Callable[[int], float]:
     """Return the factor of the learning rate at a step; ``num_drops`` tells how often a plateau has lowered it."""
-    return lambda step: config.decay_factor ** (step // config.decay_every + num_drops())
+    every = config.decay_every
+    return lambda step: config.decay_factor ** ((step // every if every else 0) + num_drops())

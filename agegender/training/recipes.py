@@ -17,6 +17,11 @@ class LmtcnnRecipe:
     the same squashed faces. ``validation`` images are drawn by image from the training subjects, or are of subjects of
     their own. ``repairs_25_23`` reads Adience's label ``(25, 23)`` as the group (25, 32) instead of leaving it out.
     ``denominator`` is how the published tables divide: see ``agegender.evaluation.denominators``.
+
+    The learning rate falls to a tenth after each ``decay_share`` of the run: as published after 10,000 of 50,000 steps,
+    as intended once, for the last third of a shorter run. What both share is published: the rate of a batch of 128
+    (scaled to the size of the batch), momentum, a weight decay on the kernels of the encoder, and the norm at which
+    the gradient is clipped.
     """
 
     lrn: Literal["tensorflow", "caffe"]
@@ -28,7 +33,12 @@ class LmtcnnRecipe:
     repairs_25_23: bool
     selects_best: bool
     denominator: Reading
+    decay_share: float
     test_batch_size: int = 128
+    learning_rate_of_128: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-6
+    clip_norm: float = 4.0
 
 
 LMTCNN_RECIPES = {
@@ -42,6 +52,7 @@ LMTCNN_RECIPES = {
         repairs_25_23=False,
         selects_best=False,
         denominator="last_batch_dropped",
+        decay_share=1 / 5,
     ),
     "as_intended": LmtcnnRecipe(
         lrn="caffe",
@@ -53,6 +64,7 @@ LMTCNN_RECIPES = {
         repairs_25_23=True,
         selects_best=True,
         denominator="each_once",
+        decay_share=2 / 3,
     ),
 }
 """``as_published`` is the code behind the published table of five folds (the port, which trains without augmentation);

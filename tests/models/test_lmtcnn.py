@@ -8,8 +8,9 @@ from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import AgeGroupHead, GenderHead
-from agegender.models.lmtcnn import LMTCNN, SeparableStage
+from agegender.models.lmtcnn import INPUT_PX, LMTCNN, SeparableStage
 from agegender.models.multitask import MultiTaskModel
+from agegender.models.normalisation import ShiftBatchNorm
 from tests.models.adience_nets import (
     convolved,
     fully_connected,
@@ -161,3 +162,17 @@ def test_the_strided_depthwise_convolution_in_bfloat16_is_exact_before_it_is_rou
 def test_an_unknown_response_normalisation_is_refused_with_its_name():
     with pytest.raises(ValueError, match="lrn must be 'tensorflow' or 'caffe', got 'torch'"):
         LMTCNN(lrn="torch")
+
+
+def test_in_the_moving_averages_of_each_stage_the_newest_batch_weighs_a_tenth():
+    """``m <- 0.9 m + 0.1 batch``, from a mean of 0 and a variance of 1; the batch's variance is that with n - 1."""
+    model, seen = LMTCNN().train(), {}
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, ShiftBatchNorm)}
+    for name, norm in norms.items():
+        norm.register_forward_pre_hook(lambda module, inputs, name=name: seen.update({name: inputs[0].detach()}))
+    model(torch.randn(2, 3, INPUT_PX, INPUT_PX, generator=torch.Generator().manual_seed(0)))
+    assert len(norms) == len(seen) == 4
+    for name, norm in norms.items():
+        variance, mean = torch.var_mean(seen[name], dim=(0, 2, 3), correction=1)
+        assert_close(norm.running_mean, 0.1 * mean, msg=lambda text, name=name: f"{name}: {text}")
+        assert_close(norm.running_var, 0.9 + 0.1 * variance, msg=lambda text, name=name: f"{name}: {text}")

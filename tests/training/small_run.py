@@ -61,7 +61,8 @@ def run(folder, num_workers=0, kill_after=0, stop=None, **changes):
                 os._exit(9)
         return standardise(batch["images"], batch.get("contrast"))
 
-    config = TrainingConfig(**({"num_steps": 20, "validate_every": 5, "batch_size": 4, "seed": 3} | changes))
+    settings = {"num_steps": 20, "validate_every": 5, "batch_size": 4, "learning_rate": 0.01, "momentum": 0.9}
+    config = TrainingConfig(**(settings | {"seed": 3} | changes))
     training, validation = small_faces()
     return fit(small_model(), prepare, training, validation, config, folder, num_workers, "cpu")
 

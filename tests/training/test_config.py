@@ -99,6 +99,22 @@ def test_two_steps_of_adam_equal_the_formula_with_its_gradient_cut_entry_by_entr
         assert_close(dict(model.named_parameters())[name].data, value.data, rtol=1e-3, atol=2e-5)
 
 
+def test_what_is_not_asked_for_is_not_done():
+    """Plain gradient descent with one rate: no momentum, no decay, no clipping, no fall of the rate, no early end."""
+    plain = TrainingConfig(4, 2, 4, learning_rate=0.01)
+    [group] = optimizer_of(model_with_hidden_layer(), plain).param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.0, 0.0)
+    assert {rate_factor(plain, lambda: 0)(step) for step in (0, 9_999, 10_000, 10**9)} == {1.0}
+    assert (plain.clip_norm, plain.clip_value, plain.plateau, plain.patience) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("missing", ["batch_size", "learning_rate"])
+def test_what_no_one_can_guess_has_to_be_named(missing):
+    needed = {"num_steps": 4, "validate_every": 2, "batch_size": 4, "learning_rate": 0.01}
+    with pytest.raises(TypeError, match=missing):
+        TrainingConfig(**{name: value for name, value in needed.items() if name != missing})
+
+
 def test_the_learning_rate_falls_by_the_step_and_by_plateaus():
     drops = 0
     factor = rate_factor(config(decay_every=10, decay_factor=0.5), lambda: drops)
@@ -175,7 +191,7 @@ def test_as_published_an_epoch_is_kept_only_when_both_tasks_improve_at_once(tmp_
 )
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        TrainingConfig(4, 2, **changes)
+        TrainingConfig(4, 2, 4, learning_rate=0.01, **changes)
 
 
 def test_the_weights_of_the_losses_enter_what_is_minimised():

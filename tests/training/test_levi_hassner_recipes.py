@@ -13,8 +13,9 @@ from agegender.labels import ADIENCE_8
 from agegender.models.heads import AgeGroupHead, GenderHead, SigmoidGenderHead
 from agegender.models.levi_hassner import INPUT_PX, LeviHassner
 from agegender.models.multitask import MultiTaskModel
-from agegender.training.config import TrainingConfig, optimizer_of
+from agegender.training.config import optimizer_of
 from agegender.training.recipes import LEVI_HASSNER_RECIPES, LeviHassnerRecipe
+from tests.training import notebook_configs
 
 PUBLISHED, INTENDED = LEVI_HASSNER_RECIPES["as_published"], LEVI_HASSNER_RECIPES["as_intended"]
 BOTH = pytest.mark.parametrize("recipe", [PUBLISHED, INTENDED], ids=["as_published", "as_intended"])
@@ -84,10 +85,8 @@ def test_training_sees_another_crop_each_time_in_both():
 def test_as_published_nothing_decays_and_nothing_has_momentum():
     """The published weight decay is attached to the layers and never added to the loss."""
     for recipe, momentum, decay in ((PUBLISHED, 0.0, 0.0), (INTENDED, 0.9, 5e-4)):
-        config = TrainingConfig(
-            1, 1, recipe.batch_size, momentum=recipe.momentum, weight_decay=recipe.weight_decay, decays="kernels"
-        )
-        groups = optimizer_of(net(recipe), config).param_groups
+        variant = "as_published" if recipe is PUBLISHED else "as_intended"
+        groups = optimizer_of(net(recipe), notebook_configs.levi_hassner(variant)).param_groups
         assert {group["momentum"] for group in groups} == {momentum}
         assert max(group["weight_decay"] for group in groups) == decay
 

@@ -29,10 +29,10 @@ def faces(number=4):
     return np.random.default_rng(0).integers(0, 256, (number, 256, 256, 3), dtype=np.uint8)
 
 
-def test_there_are_two_settings_and_they_differ_in_every_switch_but_the_size_of_a_batch():
+def test_there_are_two_settings_and_they_share_only_the_optimiser_and_the_size_of_a_test_batch():
     assert LMTCNN_RECIPES.keys() == {"as_published", "as_intended"}
     same = {f.name for f in fields(LmtcnnRecipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
-    assert same == {"test_batch_size"}
+    assert same == {"test_batch_size", "learning_rate_of_128", "momentum", "weight_decay", "clip_norm"}
     assert PUBLISHED.test_batch_size == 128
 
 

@@ -49,7 +49,7 @@ def finish(folder, table=None, **changes):
         "parameters": PARAMETERS,
         "manifest": manifest(),
         "model": small_model(),
-        "config": TrainingConfig(num_steps=20, validate_every=5),
+        "config": TrainingConfig(num_steps=20, validate_every=5, batch_size=4, learning_rate=0.01),
         "result": FitResult([{"step": 5, "train_loss_age": 2.0}], 12.5, 15, "cpu, 1 threads", 321.0),
         "predictions": predictions_table(manifest().examples, ROWS, 2, decoded()) if table is None else table,
         "selection": "best validation score; validation by subject",

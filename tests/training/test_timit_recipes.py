@@ -14,9 +14,10 @@ from agegender.evaluation.scores import RMSE
 from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2
-from agegender.training.config import TrainingConfig, optimizer_of
+from agegender.training.config import optimizer_of
 from agegender.training.reweighting import gaussian_kernel, year_weights
 from agegender.training.timit_recipes import TIMIT_RECIPES, TimitRecipe
+from tests.training import notebook_configs
 
 PUBLISHED, INTENDED = TIMIT_RECIPES["as_published"], TIMIT_RECIPES["as_intended"]
 BOTH = pytest.mark.parametrize("recipe", [PUBLISHED, INTENDED], ids=["published", "intended"])
@@ -104,10 +105,8 @@ def test_the_heads_learn_ten_times_as_fast_as_the_encoder():
     encoder = torch.nn.Linear(4, 4)
     encoder.out_features = 4
     net = MultiTaskModel(encoder, {"age": DeepAgeHead(4), "gender": DeepGenderHead(4)})
-    config = TrainingConfig(
-        10, 10, learning_rate=INTENDED.learning_rate, head_factor=INTENDED.head_factor, momentum=INTENDED.momentum
-    )
-    rates = {id(p): group["lr"] for group in optimizer_of(net, config).param_groups for p in group["params"]}
+    groups = optimizer_of(net, notebook_configs.timit("as_intended")).param_groups
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert {rates[id(p)] for p in net.encoder.parameters()} == {0.001}
     assert {rates[id(p)] for p in net.heads.parameters()} == {0.01}
 
