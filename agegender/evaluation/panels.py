@@ -23,12 +23,14 @@ def curve_grid(
 ) -> list[Axes]:
     """Draw the `learning_curves` of several systems in panels of one figure, two or three side by side.
 
-    ``systems[title]`` holds the histories of its folds; those without ``name`` get no panel. ``shares_scale`` gives all
-    panels one vertical scale: for a metric, not for losses of different kinds. One legend explains all panels.
-    Raises ``ValueError`` when no system has ``name``.
+    ``systems[title]`` holds the histories of its folds; those without ``name`` get no panel, and those that are all
+    empty (of runs that diverged before a first validation) an empty one. ``shares_scale`` gives all panels one vertical
+    scale, a logarithmic one where values are a hundredfold apart: for a metric, not for losses of different kinds. One
+    legend explains all panels. Raises ``ValueError`` when no system has ``name``.
     """
     keys = {f"train_{name}", f"validation_{name}"}
-    having = {title: folds for title, folds in systems.items() if any(keys & set(h[-1]) for h in folds.values() if h)}
+    drawable = {title for title, folds in systems.items() if any(keys & set(h[-1]) for h in folds.values() if h)}
+    having = {title: folds for title, folds in systems.items() if title in drawable or not any(folds.values())}
     if not having:
         raise ValueError(f"no history holds train_{name} or validation_{name}")
     columns = 2 if len(having) in (2, 4) else min(3, len(having))
@@ -42,9 +44,11 @@ def curve_grid(
         squeeze=False,
     )
     for ax, (title, folds) in zip(axes.flat, having.items(), strict=False):
-        learning_curves(folds, name, unit, ax=ax).set_title(
-            fill(title, 24, break_on_hyphens=False, break_long_words=False), fontsize=FONT_PT
-        )
+        ax.set_title(fill(title, 24, break_on_hyphens=False, break_long_words=False), fontsize=FONT_PT)
+        if title not in drawable:
+            plain_axes(ax, 0).text(0.5, 0.5, "nothing to draw", transform=ax.transAxes, ha="center", fontsize=FONT_PT)
+            continue
+        learning_curves(folds, name, unit, ax=ax)
         ax.get_legend().remove()
         ax.yaxis.set_major_locator(MaxNLocator(4))
         if ax.get_subplotspec().colspan.start:
@@ -52,6 +56,9 @@ def curve_grid(
     for ax in axes.flat[len(having) :]:
         ax.remove()
     drawn = list(axes.flat[: len(having)])
+    heights = [float(height) for ax in drawn for line in ax.get_lines() for height in np.asarray(line.get_ydata())]
+    if shares_scale and heights and 0 < 100 * min(heights) < max(heights):
+        drawn[0].set_yscale("log")  # one that ran away would flatten all others
     lines = {line.get_linestyle(): line for ax in drawn for line in ax.get_lines() if line.get_linewidth() > 2}
     words = {"-": "train", "--": "validation"}
     figure.legend(

@@ -40,6 +40,9 @@ RECORD_FIELDS: dict[str, tuple[type, ...]] = {
 }
 """The fields of ``record.json`` and the types each may have; more fields may follow, none may be missing."""
 
+LATER_FIELDS: dict[str, tuple[type, ...]] = {"diverged_at_step": (int, type(None))}
+"""Fields that records of today have and older ones may lack."""
+
 _PREDICTIONS = pa.DataFrameSchema(
     {
         "example": pa.Column("int64", pa.Check.ge(0), unique=True),
@@ -58,7 +61,8 @@ _PREDICTIONS = pa.DataFrameSchema(
 
 def check_record(record: Record) -> None:
     """Raise ``ValueError`` naming the field when one is missing, has a wrong type, or holds NaN or infinity."""
-    for field, types in RECORD_FIELDS.items():
+    known = RECORD_FIELDS | {field: types for field, types in LATER_FIELDS.items() if field in record}
+    for field, types in known.items():
         if field not in record:
             raise ValueError(f"field {field!r} is missing")
         value = record[field]

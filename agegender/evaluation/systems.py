@@ -17,7 +17,7 @@ from agegender.evaluation.intervals import REPLICATES
 from agegender.evaluation.records import Run, predictions_together
 from agegender.evaluation.schemas import Record
 from agegender.evaluation.scores import METRICS, Metric, applicable
-from agegender.evaluation.tables import differences, over_folds, summarise, summary, with_interval
+from agegender.evaluation.tables import differences, diverged_at, over_folds, summarise, summary, with_interval
 from agegender.labels import SCHEMES, AgeScheme
 
 Systems = dict[tuple[str, str], list[Run]]
@@ -50,6 +50,11 @@ def title(system: tuple[str, str]) -> str:
     return ", ".join(system).replace("_", " ")
 
 
+def marked_title(system: tuple[str, str], runs: Sequence[Run]) -> str:
+    """Return the `title`, and behind it the steps at which runs of the system diverged."""
+    return ", ".join(filter(None, (title(system), diverged_at([run.record for run in runs]))))
+
+
 def _extent(values: Iterable[int]) -> str:
     """The lowest and the highest value as text; nothing for no value."""
     seen = list(values)
@@ -62,21 +67,22 @@ def _extent(values: Iterable[int]) -> str:
 def overview(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row for each system: what was trained, for how long, and how its weights were chosen.
 
-    ``epochs`` counts the validations of a run and ``kept`` is the one whose weights were tested, empty for what was not
-    trained in epochs; ``minutes`` adds up.
+    ``epochs`` counts the validations of a run and ``kept`` is the one whose weights were tested (0: the initial ones,
+    of a run that diverged), empty for what was not trained in epochs; ``minutes`` adds up. Which runs diverged is said
+    beside the name.
     """
     rows = []
     for system, own in by_system(runs).items():
         records = [run.record for run in own]
         rows.append(
             {
-                "system": title(system),
+                "system": marked_title(system, own),
                 "dataset": " + ".join(sorted({name for run in own for name in run.predictions["corpus"].unique()})),
                 "folds": ", ".join(str(fold) for fold in sorted({record["fold"] for record in records})),
                 "seeds": len({record["seed"] for record in records}),
                 "parameters": records[0]["num_parameters"],
                 "epochs": _extent(len(record["history"]) for record in records),
-                "kept": _extent(_kept(record) for record in records if record["history"]),
+                "kept": _extent(_kept(record) for record in records if _is_trained(record)),
                 "minutes": sum(record["seconds"] for record in records) / 60,
                 "selection": "; ".join(sorted({record["selection"] for record in records})),
                 "reduced": "; ".join(sorted({record["reduced"] or "nothing" for record in records})),
@@ -86,8 +92,8 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _kept(record: Record) -> int:
-    """Which validation it was whose weights were kept, from 1."""
-    return 1 + [line["step"] for line in record["history"]].index(record["selected_step"])
+    """Which validation it was whose weights were kept, from 1; 0 for the initial weights."""
+    return [0, *(line["step"] for line in record["history"])].index(record["selected_step"])
 
 
 def histories(runs: Sequence[Run]) -> dict[int, list[dict[str, float]]]:
@@ -101,6 +107,16 @@ def histories(runs: Sequence[Run]) -> dict[int, list[dict[str, float]]]:
         for run in runs
         if run.record["seed"] == seed
     }
+
+
+def curves(found: Systems) -> dict[str, dict[int, list[dict[str, float]]]]:
+    """Return the `histories` of each system that was trained in steps, under its `marked_title`: for `curve_grid`."""
+    trained = {system: runs for system, runs in found.items() if any(_is_trained(run.record) for run in runs)}
+    return {marked_title(system, runs): histories(runs) for system, runs in trained.items()}
+
+
+def _is_trained(record: Record) -> bool:
+    return bool(record["history"]) or record.get("diverged_at_step") is not None
 
 
 def scheme_of(runs: Sequence[Run]) -> AgeScheme | None:
@@ -213,7 +229,8 @@ def compare(
     Columns: ``metric``, ``unit``, ``dataset``, ``difference`` with ``low`` and ``high`` (95 % interval over subjects,
     drawn for both at once), ``told_from_none`` (whether the interval leaves out 0), ``fold_0``, ... with
     ``mean_over_folds`` and ``sd_over_folds`` of the differences (between unlike examples where the two draw their folds
-    otherwise), ``num_folds``, ``num_seeds``, ``num_examples`` and ``num_subjects``. Empty when no metric scores both.
+    otherwise), ``num_folds``, ``num_seeds``, ``num_examples`` and ``num_subjects``; ``diverged`` says in words which of
+    the runs that were compared did. Empty when no metric scores both.
     Raises ``ValueError`` as `paired_predictions` does.
     """
     one, other = paired_predictions(first, second)
@@ -227,7 +244,8 @@ def compare(
     table = pd.concat([table, each.assign(**spread, num_folds=each.notna().sum(axis=1))], axis=1)
     excludes = (table["low"] > 0) | (table["high"] < 0)
     table.insert(2, "dataset", " + ".join(sorted(one["corpus"].unique())))
-    return table.assign(told_from_none=excludes, num_seeds=one["seed"].nunique())
+    diverged = diverged_at([run.record for runs in _shared(first, second) for run in runs])
+    return table.assign(told_from_none=excludes, num_seeds=one["seed"].nunique(), diverged=diverged)
 
 
 def in_words(row: pd.Series) -> str:
@@ -244,4 +262,5 @@ def in_words(row: pd.Series) -> str:
     verdict = "cannot be told from none"
     if row["low"] > 0 or row["high"] < 0:
         verdict = "above 0" if row["low"] > 0 else "below 0"
-    return f"{value} [{low}, {high}] {unit}, above 0 in {above} of {row['num_folds']} folds: {verdict}"
+    mark = f"; {row['diverged']}" if row.get("diverged") else ""
+    return f"{value} [{low}, {high}] {unit}, above 0 in {above} of {row['num_folds']} folds: {verdict}{mark}"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from agegender.evaluation.intervals import REPLICATES, Interval, paired_difference, percentile_interval, resampled_sums
 from agegender.evaluation.records import Run, predictions_together
+from agegender.evaluation.schemas import Record
 from agegender.evaluation.scores import METRICS, Metric, applicable
 
 SYSTEM = ("preset", "paper", "model", "variant", "seed")
@@ -105,7 +106,8 @@ def summarise(
 def system_name(folds: Sequence[Run]) -> str:
     """Return what a table calls the system of these runs, for example ``lmtcnn 1-1, as intended, seed 0, miniature``.
 
-    A miniature, a selection on the test fold and a reduced run are always said, also if one fold only was so.
+    A miniature, a selection on the test fold, a reduced run and one that diverged are always said, also if one fold
+    only was so.
     """
     record = folds[0].record
     marks = {
@@ -114,7 +116,18 @@ def system_name(folds: Sequence[Run]) -> str:
         "reduced": any(run.record["reduced"] is not None for run in folds),
     }
     name = f"{record['paper']} {record['model']}, {record['variant'].replace('_', ' ')}, seed {record['seed']}"
-    return ", ".join([name, *(mark for mark, is_so in marks.items() if is_so)])
+    diverged = diverged_at([run.record for run in folds])
+    return ", ".join([name, *(mark for mark, is_so in marks.items() if is_so), *([diverged] if diverged else [])])
+
+
+def diverged_at(records: Sequence[Record]) -> str:
+    """Return at which steps these runs diverged, in the order in which they come; nothing where none did.
+
+    >>> diverged_at([{"diverged_at_step": 7}, {"diverged_at_step": None}, {}])
+    'diverged at step 7'
+    """
+    steps = [str(step) for record in records if (step := record.get("diverged_at_step")) is not None]
+    return f"diverged at step {', '.join(steps)}" if steps else ""
 
 
 def summary(

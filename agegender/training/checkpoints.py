@@ -18,6 +18,12 @@ def save_weights(model: nn.Module, path: Path, facts: dict | None = None) -> Non
         save_file(weights, temporary, {"agegender": json.dumps(facts or {})})
 
 
+def has_finite_weights(model: nn.Module) -> bool:
+    """Say whether no weight or buffer is NaN or infinite; the device is waited for once."""
+    values = [value for value in model.state_dict().values() if value.is_floating_point()]
+    return bool(torch.stack([torch.isfinite(value).all() for value in values]).all()) if values else True
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load weights that ``save_weights`` wrote into ``model``.
 

@@ -24,7 +24,15 @@ from torch.utils.data import Dataset
 from agegender.data.loading import Batch, evaluation_loader, training_loader
 from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
-from agegender.training.checkpoints import differences, load_weights, read_end, save_weights, step_of, write_end
+from agegender.training.checkpoints import (
+    differences,
+    has_finite_weights,
+    load_weights,
+    read_end,
+    save_weights,
+    step_of,
+    write_end,
+)
 from agegender.training.config import TrainingConfig as TrainingConfig  # for those who fit
 from agegender.training.config import goodness, is_better, optimizer_of, rate_factor
 from agegender.training.memory import keep_freed_memory
@@ -47,7 +55,9 @@ class FitResult:
     """What ``fit`` returns: the model with the selected weights is changed in place.
 
     ``history`` has one dictionary for each validation (step, losses, scores); ``seconds`` is wall time, including that
-    before an interruption; ``peak_memory_mb`` is that of the device (CUDA) or of the process.
+    before an interruption; ``peak_memory_mb`` is that of the device (CUDA) or of the process. ``diverged_at_step`` is
+    the step (from 1) at which the loss was no longer finite, ``None`` where it always was. The weights of a diverged
+    run are those selected among the validations before, and the initial ones (``selected_step`` 0) if there was none.
     """
 
     history: list[dict[str, float]]
@@ -55,6 +65,7 @@ class FitResult:
     selected_step: int
     device: str
     peak_memory_mb: float
+    diverged_at_step: int | None = None
 
 
 class MultiTaskTraining(lightning.LightningModule):
@@ -68,6 +79,9 @@ class MultiTaskTraining(lightning.LightningModule):
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}  # what the selection compares, of the best validation so far
         self.selected_step, self.num_since_best, self.num_drops = 0, 0, 0
+        self.diverged_at_step: int | None = None
+        self._lost_at_step: Tensor  # of the first loss that is not finite; asked about at validations, not at each step
+        self.register_buffer("_lost_at_step", torch.zeros((), dtype=torch.int64), persistent=False)
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.peak_memory_before_mb = 0.0
         self._training_sums: dict[str, Tensor] = {}
@@ -89,8 +103,8 @@ class MultiTaskTraining(lightning.LightningModule):
         return self.config.patience is not None and self.num_since_best >= self.config.patience
 
     def on_fit_start(self) -> None:
-        """Leave a run as it is that had lost its patience before it was started again."""
-        self.trainer.should_stop = self.is_out_of_patience
+        """Leave a run as it is that had ended before its last step when it was started again."""
+        self.trainer.should_stop = self.is_out_of_patience or self.diverged_at_step is not None
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the generator of dropout from (seed, step)."""
@@ -100,7 +114,10 @@ class MultiTaskTraining(lightning.LightningModule):
         """Return the sum of the tasks' weighted losses."""
         losses = self.model.losses(self.model(self.prepare(batch)), batch)
         _add(self._training_sums, {f"train_loss_{task}": loss.detach().float() for task, loss in losses.items()}, 1)
-        return self.model.total(losses)
+        total = self.model.total(losses)
+        is_first_lost = ~torch.isfinite(total.detach()) & (self._lost_at_step == 0)
+        self._lost_at_step = torch.where(is_first_lost, self.global_step + 1, self._lost_at_step)
+        return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add the losses and the correct predictions of a batch to the sums of the validation part."""
@@ -123,13 +140,23 @@ class MultiTaskTraining(lightning.LightningModule):
             "validation_score": float(np.mean(list(found.values()))),
             **scores,
         }
-        if not all(math.isfinite(value) for value in line.values()):
-            raise FloatingPointError(f"training diverged: {line}. Lower the learning rate ({learning_rate}).")
+        self.diverged_at_step = self._diverged_at(line)
+        if self.diverged_at_step is not None:
+            self.trainer.should_stop = True
+            print(f"diverged at step {self.diverged_at_step}: the loss is no longer finite", flush=True)
+            return
         self.history.append(line)
         self.log_dict({name: value for name, value in line.items() if name != "step"})
         self._training_sums, self._validation_sums = {}, {}
         self._keep_weights(found)
         print(_progress(line, self.config.num_steps, self.seconds), flush=True)
+
+    def _diverged_at(self, line: dict[str, float]) -> int | None:
+        """The first step whose loss was not finite, or this one if its validation or its weights are not."""
+        if lost_at_step := int(self._lost_at_step):
+            return lost_at_step
+        is_finite = all(math.isfinite(value) for value in line.values()) and has_finite_weights(self.model)
+        return None if is_finite else self.global_step
 
     def _keep_weights(self, found: dict[str, float]) -> None:
         is_best = is_better(found, self.best)
@@ -165,6 +192,7 @@ class MultiTaskTraining(lightning.LightningModule):
             "selected_step": self.selected_step,
             "num_since_best": self.num_since_best,
             "num_drops": self.num_drops,
+            "diverged_at_step": self.diverged_at_step,
             "seconds": self.seconds,
             "peak_memory_mb": self.peak_memory_mb,
             "training_sums": self._training_sums,
@@ -177,6 +205,7 @@ class MultiTaskTraining(lightning.LightningModule):
         self.num_since_best, self.num_drops = state["num_since_best"], state["num_drops"]
         self.seconds_before, self._training_sums = state["seconds"], state["training_sums"]
         self.peak_memory_before_mb = state["peak_memory_mb"]
+        self.diverged_at_step = state.get("diverged_at_step")
 
 
 @quiet_lightning()
@@ -196,8 +225,8 @@ def fit(
     ``ended.json`` replaces at the end: a run that has ended is not trained again. When the folder holds a checkpoint of
     this run, training goes on from there; one of a run with another configuration, other training faces or another
     number of parameters is set aside as ``last.before.ckpt`` (the weights of one that had ended as
-    ``model.before.safetensors``), and training starts anew. Raises ``FloatingPointError``
-    when a loss is no longer finite, and ``ValueError`` when the checkpoint is damaged.
+    ``model.before.safetensors``), and training starts anew. A run whose loss is no longer finite ends at its next
+    validation (``FitResult.diverged_at_step``). Raises ``ValueError`` when the checkpoint is damaged.
     """
     folder = Path(folder)
     keep_freed_memory()
@@ -236,6 +265,8 @@ def fit(
     )
     if start:
         print(f"going on at step {start} of {config.num_steps}", flush=True)
+    else:
+        save_weights(model, folder / WEIGHTS)  # what is left of a run that diverges before its first validation
     trainer.fit(
         module,
         training_loader(training, start, config.num_steps, num_workers),
@@ -245,7 +276,9 @@ def fit(
     )
     load_weights(model, folder / WEIGHTS)
     device = _device_name(trainer.strategy.root_device)
-    result = FitResult(module.history, module.seconds, module.selected_step, device, module.peak_memory_mb)
+    result = FitResult(
+        module.history, module.seconds, module.selected_step, device, module.peak_memory_mb, module.diverged_at_step
+    )
     write_end(folder / ENDED, identity, asdict(result))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return result

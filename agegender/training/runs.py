@@ -66,13 +66,14 @@ def finish_run(
     """Write ``predictions.parquet`` and then ``record.json`` into the run folder ``<preset>/<paper>/<run>``.
 
     ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
-    ``selection`` says in words which weights were kept and on which examples that was decided; ``reduced`` what was
-    made smaller than in the publication. ``selected_on_test`` confesses a published protocol that selects on the very
-    examples on which it reports.
+    ``selection`` says in words which weights were kept and on which examples that was decided; for a run that diverged,
+    what was left to select from is added. ``reduced`` says what was made smaller than in the publication.
+    ``selected_on_test`` confesses a published protocol that selects on the very examples on which it reports.
     """
     learnt = {
         "training": asdict(config),
-        "selection": selection,
+        "selection": selection + _of_diverged(result),
+        "diverged_at_step": result.diverged_at_step,
         "selected_step": result.selected_step,
         "selected_on_test": selected_on_test,
         "device": result.device,
@@ -83,6 +84,16 @@ def finish_run(
         "reduced": reduced,
     }
     _write(folder, parameters, manifest, predictions, learnt)
+
+
+def _of_diverged(result: FitResult) -> str:
+    """What the selection of a run that diverged had to choose from."""
+    if result.diverged_at_step is None:
+        return ""
+    if not result.history:
+        return f"; diverged at step {result.diverged_at_step}, before the first validation: the initial weights"
+    last = int(result.history[-1]["step"])
+    return f"; diverged at step {result.diverged_at_step}: among the validations up to step {last}"
 
 
 def finish_run_without_net(
@@ -100,9 +111,10 @@ def finish_run_without_net(
     ``settings`` are those of the learner, ``seconds`` is what learning and answering took. No weights are counted
     (``num_parameters`` is 0). The rest is as for ``finish_run``.
     """
-    learnt = {
+    learnt: dict[str, Any] = {
         "training": settings,
         "selection": "nothing is selected",
+        "diverged_at_step": None,
         "selected_on_test": False,
         "device": "cpu",
         "seconds": seconds,

@@ -100,3 +100,25 @@ def test_refuses_what_it_cannot_draw(curves, differences):
         panels.curve_grid(curves, "mae")
     with pytest.raises(ValueError, match="no difference"):
         panels.difference_dots(differences.iloc[:0], "exact", "%")
+
+
+def test_a_system_that_diverged_before_it_was_validated_has_an_empty_panel_with_its_name(curves):
+    name = "pretrained, as published, diverged at step 7"
+    drawn = panels.curve_grid({**dict(list(curves.items())[:1]), name: {0: []}}, "loss")
+    assert len(drawn) == 2
+    assert drawn[1].get_title().replace("\n", " ") == name
+    assert not drawn[1].get_lines()
+    assert [text.get_text() for text in drawn[1].texts] == ["nothing to draw"]
+
+
+def test_nothing_but_systems_that_diverged_at_once_can_be_drawn():
+    assert len(panels.curve_grid({"diverged at step 7": {0: []}}, "mae_age", shares_scale=True)) == 1
+
+
+@pytest.mark.parametrize(("top", "scale"), [(50.0, "linear"), (5000.0, "log")])
+def test_one_curve_that_ran_away_does_not_flatten_the_others(top, scale):
+    systems = {
+        name: {0: [{"epoch": epoch, "validation_mae_age": value} for epoch, value in ((1, 10.0), (2, high))]}
+        for name, high in (("calm", 9.0), ("away", top))
+    }
+    assert {ax.get_yscale() for ax in panels.curve_grid(systems, "mae_age", shares_scale=True)} == {scale}

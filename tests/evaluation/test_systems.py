@@ -12,6 +12,7 @@ from agegender.evaluation.systems import (
     by_system,
     compare,
     constant_of,
+    curves,
     histories,
     in_words,
     overview,
@@ -96,6 +97,25 @@ def test_a_system_that_was_not_trained_in_epochs_has_none_and_is_scored_and_comp
     scores = scores_beside_constant([*make_runs(), *machine], [MAE], replicates=20)
     assert scores["system"].str.contains("svm").sum() == 1
     assert compare(make_runs(), machine, [MAE], replicates=20)["difference"].item() < 0
+
+
+def test_a_system_with_a_run_that_diverged_is_marked_wherever_it_stands(make_runs):
+    runs = make_runs("both", variant="as_published")
+    runs[1].record.update(diverged_at_step=7, history=[], selected_step=0)
+    marked = "both, as published, diverged at step 7"
+    row = overview([*make_runs(), *runs]).iloc[1]
+    assert (row["system"], row["epochs"], row["kept"]) == (marked, "0 to 3", "0 to 2")
+    assert list(curves(by_system([*make_runs(), *runs]))) == ["both, as intended", marked]
+    assert [len(history) for history in curves(by_system(runs))[marked].values()] == [3, 0]
+    scored = summary([*make_runs(), *runs], [MAE], replicates=20)["system"]
+    assert scored.str.endswith(", diverged at step 7").tolist() == [False, True]
+    gap = compare(make_runs(), runs, [MAE], replicates=20).iloc[0]
+    assert in_words(gap).endswith("; diverged at step 7")
+    assert "diverged" not in in_words(compare(make_runs(), make_runs("age"), [MAE], replicates=20).iloc[0])
+
+
+def test_what_was_not_trained_in_steps_has_no_curve(make_runs):
+    assert list(curves(by_system([*make_runs(), *make_runs("svm", history=[])]))) == ["both, as intended"]
 
 
 def test_the_scheme_of_a_run_without_ages_is_told_by_its_corpus(make_runs):

@@ -219,3 +219,24 @@ def test_a_run_of_one_task_leaves_the_answers_of_the_other_empty(tmp_path, task)
 def test_the_record_confesses_a_selection_on_the_test_examples(folder, selected_on_test):
     finish(folder, selected_on_test=selected_on_test)
     assert read_run(folder).record["selected_on_test"] is selected_on_test
+
+
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ([], "diverged at step 7, before the first validation: the initial weights"),
+        ([{"step": 5, "train_loss_age": 2.0}], "diverged at step 7: among the validations up to step 5"),
+    ],
+    ids=["at once", "later"],
+)
+def test_the_record_says_that_a_run_diverged_and_where_its_weights_come_from(folder, history, said):
+    finish(folder, result=FitResult(history, 1.0, 5, "cpu", 1.0, diverged_at_step=7))
+    record = read_run(folder).record
+    assert record["diverged_at_step"] == 7
+    assert record["selection"] == f"best validation score; validation by subject; {said}"
+
+
+def test_the_record_says_that_a_run_did_not_diverge(folder):
+    finish(folder)
+    assert read_run(folder).record["diverged_at_step"] is None
+    assert "diverged" not in read_run(folder).record["selection"]
