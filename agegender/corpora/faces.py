@@ -22,7 +22,7 @@ def read_faces(corpus: str, data: Path, cache: Path) -> Manifest:
     if corpus == "fairface":
         return openpacks.read_fairface(data, cache)
     if corpus == "folder":
-        return with_both_labels(with_groups(folder.read(data, FAIRFACE_9), FAIRFACE_9))
+        return with_both_labels(with_groups(folder.read(data, FAIRFACE_9, "face"), FAIRFACE_9))
     raise ValueError(f"unknown corpus of face groups {corpus!r}: expected adience, fairface or folder")
 
 
@@ -46,7 +46,7 @@ def read_aged_faces(
     if corpus == "utkface":
         manifest = openpacks.read_utkface(data, cache)
     elif corpus == "folder":
-        manifest = folder.read(data, FAIRFACE_9)
+        manifest = folder.read(data, FAIRFACE_9, "face")
     else:
         raise ValueError(f"unknown corpus of faces with ages {corpus!r}: expected imdb, wiki, utkface or folder")
     examples = manifest.examples

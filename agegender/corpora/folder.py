@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from agegender.corpora.contents import modality_of
 from agegender.corpora.tables import LINE, read_table
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.labels import AgeScheme, check_age, parse_gender
@@ -17,9 +18,10 @@ COLUMNS = ("path", "subject", "age", "age_group", "gender", "split")
 def read(
     path: Path,
     scheme: AgeScheme | None = None,
-    modality: str = "face",
+    modality: str | None = None,
     is_aligned: bool = False,
     max_quarantined_share: float = 0.05,
+    labels_only: bool = False,
 ) -> Manifest:
     """Read a table of one's own: ``path`` is a CSV file, or a folder that holds exactly one.
 
@@ -27,7 +29,8 @@ def read(
     examples of a person), and at least one of ``age`` (years), ``age_group`` (a label of ``scheme``, in quotes if it
     has a comma) and ``gender``; ``split`` becomes ``published_split``. An empty cell means unknown. Other columns are
     kept as text. ``is_aligned`` says that every picture is filled by one upright face, so that none has to be found in
-    it.
+    it. The first bytes of the files say whether they are pictures (``modality`` ``face``) or recordings (``voice``);
+    a ``modality`` that is given has to agree. With ``labels_only`` no file needs to be there, and it has to be given.
 
     Missing files and paths that stand twice are quarantined. Anything else that is wrong raises ``ValueError`` naming
     file, line, column, value and what to do; a missing table raises ``FileNotFoundError``.
@@ -47,13 +50,14 @@ def read(
         gender=parsed("gender", parse_gender, "write female or male, or nothing if it is unknown"),
         published_split=parsed("split", str, ""),
         corpus="folder",
-        modality=modality,
     )
     root = table_path.parent
-    present = pd.Series([(root / name).is_file() for name in rows["path"]], index=rows.index)
+    present = pd.Series([labels_only or (root / name).is_file() for name in rows["path"]], index=rows.index)
+    if not labels_only:
+        modality = modality_of([root / name for name in rows.loc[present, "path"]], modality)
     aside = rows.loc[~present, ["path"]].assign(row=rows.loc[~present, LINE], reason="missing file")
     return build_manifest(
-        rows[present].set_index(LINE).drop(columns="split", errors="ignore"),
+        rows[present].assign(modality=modality).set_index(LINE).drop(columns="split", errors="ignore"),
         aside,
         scheme=scheme,
         root=root,

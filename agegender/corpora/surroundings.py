@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from agegender.corpora.musan_rirs import read_musan, read_rirs
 from agegender.data.clips import cache_clips
 from agegender.data.noise import Surroundings, published_surroundings
@@ -22,5 +24,6 @@ def read_surroundings(data: Path, cache: Path) -> Surroundings | None:
             "the other folder away to train without"
         )
     sounds, rooms = cache_clips(read_musan(folders[0]), cache), cache_clips(read_rirs(folders[1]), cache)
-    kind = sounds.manifest.examples["kind"]
-    return published_surroundings(rooms, *(sounds.select(kind.eq(name)) for name in ("music", "speech", "noise")))
+    kind = sounds.manifest.examples["kind"].to_numpy()
+    of_kind = (sounds.select(np.flatnonzero(kind == name)) for name in ("music", "speech", "noise"))
+    return published_surroundings(rooms, *of_kind)

@@ -37,16 +37,18 @@ def open_corpus(
     return module.read(root, labels_only=labels_only, max_quarantined_share=max_quarantined_share)
 
 
-def read_labelled_voices(corpus: str, data: Path, cache: Path) -> Manifest:
+def read_labelled_voices(corpus: str, data: Path, cache: Path, labels_only: bool = False) -> Manifest:
     """Read the examples of ``corpus`` that have an age in years and a gender.
 
     ``timit`` lies in ``data / "timit"``; ``voicepack`` is a pack in ``data``, unpacked into ``cache``; ``folder`` is a
-    table of one's own in ``data`` (``agegender.corpora.folder``). Raises as ``open_corpus`` does, and ``ValueError``
-    when nothing is left.
+    table of one's own in ``data`` (``agegender.corpora.folder``). With ``labels_only`` it is all that the table lists,
+    whichever clips are there: what parts are drawn from. Raises as ``open_corpus`` does, and ``ValueError`` when
+    nothing is left.
     """
     if corpus == "folder":
-        manifest = folder.read(data, modality="voice")
+        manifest = folder.read(data, modality="voice", labels_only=labels_only)
     else:
-        manifest = open_corpus(corpus, Path(data) if corpus == "voicepack" else Path(data) / corpus, Path(cache))
+        root = Path(data) if corpus == "voicepack" else Path(data) / corpus
+        manifest = open_corpus(corpus, root, Path(cache), labels_only)
     examples = manifest.examples
     return manifest.keep(examples["age"].notna() & examples["gender"].notna(), "no age or no gender")

@@ -75,12 +75,17 @@ class ClipCache:
         digest.update(self.starts.tobytes() + self.lengths.tobytes())
         return digest.hexdigest()[:12]
 
-    def select(self, rows: pd.Series) -> "ClipCache":
-        """Return the cache of the examples for which ``rows`` (boolean) is true; no sample is copied."""
-        chosen = rows.to_numpy(dtype=bool)
+    def select(self, rows: np.ndarray) -> "ClipCache":
+        """Return the cache of the examples with these row numbers, in the order given; no sample is copied.
+
+        Raises ``ValueError`` for anything but whole numbers (of true and false ``np.flatnonzero`` makes some).
+        """
+        chosen = np.asarray(rows)
+        if not np.issubdtype(chosen.dtype, np.integer):
+            raise ValueError(f"rows must be row numbers (np.flatnonzero), got {chosen.dtype} values")
         return replace(
             self,
-            manifest=self.manifest.select(rows),
+            manifest=replace(self.manifest, examples=self.manifest.examples.iloc[chosen].reset_index(drop=True)),
             starts=self.starts[chosen],
             lengths=self.lengths[chosen],
             clipped_shares=self.clipped_shares[chosen],

@@ -1,6 +1,7 @@
 """Which examples train a model, which select it and which judge it; and the audit that finds who is in two parts.
 
-``folds`` is everywhere an array with the fold of each example; a negative fold puts an example in no part.
+``folds`` is everywhere an array with the fold of each example; a negative fold puts an example in no part, and
+``TRAINS_ONLY`` in no test.
 """
 
 import warnings
@@ -11,6 +12,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
+
+TRAINS_ONLY = np.iinfo(np.int64).max
+"""The fold of what a corpus publishes for training: it is never tested."""
+
+_PUBLISHED_PARTS = ("train", "validation", "val", "dev", "test")
 
 
 @dataclass(frozen=True)
@@ -60,29 +66,49 @@ def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key
 
 
 def published_folds(examples: pd.DataFrame) -> np.ndarray:
-    """Return the fold that the corpus publishes for each example.
+    """Return the fold that the corpus publishes for each example: its number, or what its part makes of it.
 
-    Raises ``ValueError`` when an example has none, or when a subject stands in two folds.
+    Where the parts are named, ``test`` is fold 0 and ``train``, ``validation`` (``val``, ``dev``) are ``TRAINS_ONLY``:
+    there is one fold to test on. Raises ``ValueError`` when an example has none, for other names, and when a subject
+    stands in two folds.
     """
     published = examples["published_split"]
     if published.isna().any():
         first = examples.loc[published.isna(), "path"].iloc[0]
         raise ValueError(f"{published.isna().sum()} examples have no published fold, first {first!r}")
-    if not published.str.fullmatch(r"\d+").all():
-        raise ValueError(f"published folds must be numbers, got {sorted(published.unique())[:5]}")
-    folds = published.astype("int64")
+    parts = published.str.lower()
+    if parts.isin(_PUBLISHED_PARTS).all():
+        folds = parts.map(lambda part: 0 if part == "test" else TRAINS_ONLY).astype("int64")
+    elif published.str.fullmatch(r"\d+").all():
+        folds = published.astype("int64")
+    else:
+        names = sorted(published.unique())[:5]
+        raise ValueError(f"published folds must be numbers, or {', '.join(_PUBLISHED_PARTS)}; got {names}")
     per_subject = folds.groupby(examples["subject"]).nunique()
     straddling = sorted(per_subject.index[per_subject > 1])
     if straddling:
-        raise ValueError(f"{len(straddling)} subjects are in more than one published fold: {straddling[:5]}")
+        raise ValueError(
+            f"{len(straddling)} subjects are in more than one published fold: {straddling[:5]}; a split of one's own "
+            "can be left out, then folds are drawn by subject"
+        )
     return folds.to_numpy(copy=True)
 
 
-def folds_of(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:
-    """Return the published folds where the corpus has them, subject-disjoint folds drawn with ``seed`` where not."""
-    if examples["published_split"].notna().any():
-        return published_folds(examples)
-    return subject_folds(examples, num_folds, seed)
+def folds_of(
+    examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, table: pd.DataFrame | None = None
+) -> np.ndarray:
+    """Return the published folds where the corpus has them, subject-disjoint folds drawn with ``seed`` where not.
+
+    Published parts without one for the test (``train`` and ``validation``) are no folds, so these are drawn. ``table``
+    is the whole table from which ``examples`` come, before anything was set aside: who reads the same table then has
+    the same folds, whatever could be decoded, found or used. Raises ``ValueError`` as ``published_folds`` does, and
+    for subjects that are not in the table.
+    """
+    table = examples if table is None else table
+    published = table["published_split"].str.lower()
+    is_published = published.notna().any() and not published.isin(set(_PUBLISHED_PARTS) - {"test"}).all()
+    folds = published_folds(table) if is_published else subject_folds(table, num_folds, seed)
+    return by_subject(examples, dict(zip(table["subject"], folds, strict=True))).to_numpy(dtype=np.int64, copy=True)
 
 
 def split_by_subject(
@@ -203,12 +229,23 @@ def test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.nda
     Raises ``ValueError`` when either is empty.
     """
     test = np.flatnonzero(folds == test_fold)
-    if len(test) == 0:
-        raise ValueError(f"fold {test_fold} has no examples: the folds are {np.unique(folds).tolist()}")
+    if len(test) == 0 or test_fold == TRAINS_ONLY:
+        known, others = np.unique(folds[folds != TRAINS_ONLY]).tolist(), int(np.sum(folds == TRAINS_ONLY))
+        why = f"; the other {others} examples are published for training and never tested" if others else ""
+        raise ValueError(f"fold {test_fold} has no examples: the folds are {known}{why}")
     pool = np.flatnonzero((folds != test_fold) & (folds >= 0))
     if len(pool) == 0:
         raise ValueError(f"all examples are in fold {test_fold}: nothing is left to train on")
     return test, pool
+
+
+def by_subject(examples: pd.DataFrame, of: dict) -> pd.Series:
+    """Return what ``of`` says of the subject of each example; ``ValueError`` where it says nothing."""
+    found = examples["subject"].map(of)
+    if found.isna().any():
+        strangers = sorted(set(examples.loc[found.isna(), "subject"]))
+        raise ValueError(f"{len(strangers)} subjects are not in the whole table: {strangers[:5]}")
+    return found
 
 
 def _check_share(examples: pd.DataFrame, folds: np.ndarray, validation_share: float) -> None:

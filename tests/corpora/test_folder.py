@@ -101,3 +101,58 @@ def test_a_folder_with_two_tables_asks_which(write):
     with pytest.raises(ValueError, match=r"found faces\.csv, other\.csv"):
         folder.read(root)
     assert len(folder.read(root / "faces.csv")) == 1
+
+
+RECORDINGS = (
+    b"RIFF\x24\0\0\0WAVEfmt ",
+    b"fLaC\0\0\0\x22",
+    b"OggS\0\x02",
+    b"ID3\x04",
+    b"\xff\xfb\x90\x64",
+    b"FORM\0\0\0\x10AIFF",
+)
+PICTURES = (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x24\0\0\0WEBPVP8 ", b"BM\0\0", b"GIF89a", b"II*\0")
+TABLE = "path,subject,gender\na.jpg,1,m\nb c.jpg,2,f\n"
+
+
+@pytest.mark.parametrize("start", RECORDINGS, ids=repr)
+def test_recordings_are_voices_whatever_they_are_called(write, start):
+    root = write(TABLE)
+    (root / "b c.jpg").write_bytes(start)
+    manifest = folder.read(root)
+    assert (manifest.modality, *manifest.examples["modality"]) == ("voice", "voice", "voice")
+
+
+@pytest.mark.parametrize("start", PICTURES, ids=repr)
+def test_pictures_are_faces_whatever_they_are_called(write, start):
+    root = write(TABLE.replace("a.jpg", "a.wav"), files=("a.wav", "b c.jpg"))
+    (root / "a.wav").write_bytes(start)
+    assert folder.read(root).modality == "face"
+
+
+def test_pictures_and_recordings_in_one_table_are_refused_with_the_first_of_each(write):
+    root = write(TABLE)
+    (root / "a.jpg").write_bytes(PICTURES[0])
+    (root / "b c.jpg").write_bytes(RECORDINGS[0])
+    wanted = r"lists 1 pictures \(first 'a.jpg'\) and 1 recordings \(first 'b c.jpg'\): give each kind a table"
+    with pytest.raises(ValueError, match=wanted):
+        folder.read(root)
+
+
+@pytest.mark.parametrize(("start", "asked"), [(RECORDINGS[0], "face"), (PICTURES[0], "voice")])
+def test_files_of_the_other_kind_than_is_asked_for_are_refused(write, start, asked):
+    root = write(TABLE)
+    (root / "a.jpg").write_bytes(start)
+    wanted = {"face": "recordings, and pictures are asked for", "voice": "pictures, and recordings are asked for"}
+    with pytest.raises(ValueError, match=wanted[asked]):
+        folder.read(root, modality=asked)
+
+
+def test_where_no_file_tells_its_kind_the_caller_does(write):
+    assert folder.read(write(TABLE)).modality == "face"
+    assert folder.read(write(TABLE), modality="voice").modality == "voice"
+
+
+def test_labels_alone_need_no_file(write):
+    manifest = folder.read(write(TABLE, files=()), modality="voice", labels_only=True)
+    assert (len(manifest), manifest.modality, len(manifest.quarantine)) == (2, "voice", 0)

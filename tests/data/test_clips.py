@@ -140,12 +140,25 @@ def test_a_part_of_a_cache_shows_its_own_clips_and_copies_none(voices, folder):
     loud = np.where(np.arange(2000) < 1000, 1.0, np.sin(np.arange(2000)) / 2)
     soundfile.write(voices.root / "6.wav", loud, RATE, "PCM_16")
     cache = cache_clips(voices, folder)
-    part = cache.select(cache.manifest.examples["age"] >= 25)
+    part = cache.select(np.flatnonzero(cache.manifest.examples["age"] >= 25))
     assert part.manifest.examples["path"].tolist() == ["5.wav", "6.wav", "7.wav"]
     assert np.shares_memory(part.samples, cache.samples)
     assert len(part) == 3
     assert part.clipped_shares.tolist() == [0, 0.5, 0]
     assert_holds_its_files(part)
+
+
+def test_a_part_of_a_cache_keeps_the_order_in_which_its_rows_are_given(voices, folder):
+    part = cache_clips(voices, folder).select(np.array([5, 0, 3]))
+    assert part.manifest.examples["age"].tolist() == [25, 20, 23]
+    assert part.lengths.tolist() == [2200, 1700, 2000]
+    assert_holds_its_files(part)
+
+
+@pytest.mark.parametrize("rows", [np.ones(8, dtype=bool), np.arange(3.0)], ids=["truths", "floats"])
+def test_what_is_no_row_number_chooses_no_clip(voices, folder, rows):
+    with pytest.raises(ValueError, match=f"rows must be row numbers .np.flatnonzero., got {rows.dtype} values"):
+        cache_clips(voices, folder).select(rows)
 
 
 def test_a_crop_is_a_part_of_its_clip_or_the_clip_again_and_again_or_the_clip_and_zeros(cache_of):
@@ -159,7 +172,7 @@ def test_a_crop_is_a_part_of_its_clip_or_the_clip_again_and_again_or_the_clip_an
 
 def test_the_fingerprint_of_a_cache_changes_with_its_file_its_rate_and_its_choice_of_clips(voices, folder, cache_of):
     cache, slow = cache_clips(voices, folder), cache_clips(voices, folder, rate_hz=8000)
-    some = [cache.select(cache.manifest.examples["age"] >= age) for age in (0, 21, 22)]
+    some = [cache.select(np.arange(first, 8)) for first in (0, 1, 2)]
     assert some[0].fingerprint == cache.fingerprint == cache_clips(voices, folder).fingerprint
     assert len({slow.fingerprint, *(part.fingerprint for part in some)}) == 4
     assert len(cache.fingerprint) == 12

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agegender.data import splits
 from agegender.data.splits import (
+    TRAINS_ONLY,
     Split,
     audit,
     clip_folds,
@@ -313,11 +315,68 @@ def test_examples_without_a_published_fold_are_refused_with_the_first():
         folds_of(examples)
 
 
-def test_published_splits_that_are_no_numbers_are_refused():
+def test_published_splits_that_are_neither_numbers_nor_known_parts_are_refused():
     examples = people()
-    examples["published_split"] = "train"
-    with pytest.raises(ValueError, match=r"published folds must be numbers, got \['train'\]"):
+    examples["published_split"] = "first"
+    with pytest.raises(ValueError, match=r"must be numbers, or train, validation, val, dev, test; got \['first'\]"):
         published_folds(examples)
+    with pytest.raises(ValueError, match=r"got \['first'\]"):
+        folds_of(examples)
+
+
+def with_parts(test=("s1", "s2", "s3"), **of_subjects):
+    """Examples of whom some subjects are published for the test, the others for training or as given."""
+    examples = people()
+    parts = dict.fromkeys(examples["subject"], "train") | dict.fromkeys(test, "Test") | of_subjects
+    return examples.assign(published_split=examples["subject"].map(parts).astype("str"))
+
+
+def test_a_published_test_part_is_the_one_fold_and_the_others_train():
+    examples = with_parts(s9="validation", s8="dev", s7="Val")
+    folds = folds_of(examples)
+    is_test = examples["subject"].isin(["s1", "s2", "s3"])
+    assert np.array_equal(folds, np.where(is_test, 0, TRAINS_ONLY))
+    split = split_by_subject(examples, folds, 0, seed=0)
+    assert np.array_equal(split.test, np.flatnonzero(is_test))
+    assert len(split.train) + len(split.validation) == (~is_test).sum()
+
+
+@pytest.mark.parametrize("fold", [1, TRAINS_ONLY])
+def test_what_is_published_for_training_is_never_tested(fold):
+    examples = with_parts()
+    number = int(examples["published_split"].eq("train").sum())
+    wanted = rf"fold {fold} has no examples: the folds are \[0\]; the other {number} examples are published"
+    with pytest.raises(ValueError, match=wanted):
+        splits.test_and_pool(folds_of(examples), fold)
+
+
+def test_published_parts_without_a_test_are_no_folds():
+    examples = with_parts(test=(), s9="validation")
+    assert np.array_equal(folds_of(examples, seed=3), subject_folds(examples, seed=3))
+
+
+def test_a_subject_in_the_published_training_and_test_is_refused_with_what_to_do():
+    examples = with_parts()
+    examples.loc[examples["subject"].eq("s5").idxmax(), "published_split"] = "test"
+    with pytest.raises(ValueError, match=r"1 subjects are in more than one published fold: \['s5'\]; a split"):
+        folds_of(examples)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_folds_of_one_table_agree_whatever_was_set_aside(seed):
+    table = people(seed)
+    some = [table[np.random.default_rng((seed, number)).random(len(table)) < 0.9] for number in range(2)]
+    whole = dict(zip(table["subject"], folds_of(table), strict=True))
+    for examples in some:
+        assert folds_of(examples, table=table).tolist() == [whole[subject] for subject in examples["subject"]]
+    drawn = [dict(zip(examples["subject"], folds_of(examples), strict=True)) for examples in some]
+    assert any(drawn[0][subject] != drawn[1][subject] for subject in drawn[0].keys() & drawn[1].keys())
+
+
+def test_a_subject_that_the_table_does_not_have_is_refused():
+    examples = people()
+    with pytest.raises(ValueError, match=r"1 subjects are not in the whole table: \['s7'\]"):
+        folds_of(examples, table=examples[examples["subject"] != "s7"])
 
 
 @pytest.mark.parametrize("test_fold", [5, -1])
