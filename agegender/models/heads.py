@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from agegender.labels import GENDERS, AgeScheme
 from agegender.models.age_classes import AgeClasses, checked
+from agegender.models.losses import KERAS_EPSILON, clipped_log_probabilities
 
 Init = Literal["normal", "xavier", "xavier_weight", "xavier_normal", "torch"]
 """First weights of the last layer: N(0, 0.01) (``"normal"``), or uniform after Glorot and Bengio (2010) (``"xavier"``),
@@ -56,7 +57,8 @@ class AgeGroupHead(LinearHead):
 
     The age in years is the mean under the softmax, ``sum_k p_k * years_k``, as in Rothe, Timofte and Van Gool (2018),
     "Deep expectation of real and apparent age" (DEX). ``softmax_before_loss`` repeats a fault of the IMDB
-    pipeline; see ``class_loss``.
+    pipeline (see ``class_loss``), ``clips_probabilities`` the loss of Keras (see
+    ``agegender.models.losses.clipped_log_probabilities``).
     """
 
     def __init__(
@@ -66,10 +68,12 @@ class AgeGroupHead(LinearHead):
         hidden_features: int | None = None,
         softmax_before_loss: bool = False,
         init: Init = "normal",
+        clips_probabilities: bool = False,
     ) -> None:
         classes = AgeClasses(groups)
         super().__init__(in_features, len(classes), hidden_features, init)
         self.classes, self.softmax_before_loss = classes, softmax_before_loss
+        self.clips_probabilities = clips_probabilities
         self.target, self.metric = classes.target, classes.metric
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -77,7 +81,9 @@ class AgeGroupHead(LinearHead):
 
         Raises ``ValueError`` for a label that is NaN or in no class.
         """
-        return class_loss(logits, self.classes.positions(target, len(logits)), self.softmax_before_loss)
+        positions = self.classes.positions(target, len(logits))
+        scores = clipped_log_probabilities(logits) if self.clips_probabilities else logits
+        return class_loss(scores, positions, self.softmax_before_loss)
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         """Count the examples whose group is the most probable one; of years, sum the absolute errors."""
@@ -184,7 +190,6 @@ class SigmoidGenderHead(LinearHead):
 
     target = "gender"
     metric = "accuracy"
-    epsilon = 1e-7
 
     def __init__(self, in_features: int, hidden_features: int | None = None, init: Init = "normal") -> None:
         super().__init__(in_features, 1, hidden_features, init)
@@ -195,8 +200,8 @@ class SigmoidGenderHead(LinearHead):
         Raises ``ValueError`` for an index that ``GENDERS`` does not have.
         """
         is_female = checked(target, 0, len(GENDERS), len(logits), "gender")
-        p_female = self.decode(logits)["p_female"].clamp(self.epsilon, 1 - self.epsilon)
-        log_female, log_male = (p_female + self.epsilon).log(), (1 - p_female + self.epsilon).log()
+        p_female = self.decode(logits)["p_female"].clamp(KERAS_EPSILON, 1 - KERAS_EPSILON)
+        log_female, log_male = (p_female + KERAS_EPSILON).log(), (1 - p_female + KERAS_EPSILON).log()
         return -(is_female * log_female + (1 - is_female) * log_male).mean()
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -3,6 +3,19 @@
 from torch import Tensor
 from torch.nn import functional
 
+KERAS_EPSILON = 1e-7
+"""How near to 0 and 1 Keras lets a probability come."""
+
+
+def clipped_log_probabilities(logits: Tensor) -> Tensor:
+    """Return what Keras makes of probabilities in eager mode: logarithms of the softmax, once that is clipped.
+
+    ``logits`` and the result are (batch, classes). TensorFlow takes the result for logits again: with the softmax ``p``
+    and ``c_k = min(max(p_k, e), 1 - e)`` the cross-entropy of an example becomes ``-log(c_y / sum_k c_k)``. With Keras'
+    ``e`` of 1e-7 it is at most 16.12, and a probability that is clipped has no gradient.
+    """
+    return logits.float().softmax(1).clamp(KERAS_EPSILON, 1 - KERAS_EPSILON).log()
+
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
     """Cross-entropy that counts an example less the surer the net is of it: mean of ``(1 - p) ** gamma * -log p``.

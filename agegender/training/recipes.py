@@ -75,8 +75,10 @@ the authors' own code differs from it in one switch, ``augmentation``."""
 class LeviHassnerRecipe:
     """Every decision in which the multi-task Levi-Hassner net as published in Keras and its intent differ.
 
-    ``normalisation``, ``pooling`` and ``init`` are explained in ``agegender.models.levi_hassner``; ``gender_logits`` is
-    1 for a sigmoid and 2 for a softmax. ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so
+    ``normalisation``, ``pooling`` and ``init`` are explained in ``agegender.models.levi_hassner``; of pretraining the
+    latter is ``pretraining_init``. ``gender_logits`` is 1 for a sigmoid and 2 for a softmax.
+    ``clips_probabilities`` is about the loss of age: ``agegender.models.losses.clipped_log_probabilities``.
+    ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so
     that its faces are in no part. ``validation`` selects the epoch on the test fold itself, or on subjects of their
     own; ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None`` takes the centre.
     ``best_by`` and ``patience`` (of the single tasks; in validations) are those of ``TrainingConfig``.
@@ -85,7 +87,9 @@ class LeviHassnerRecipe:
     normalisation: Literal["caffe", "rows"]
     pooling: Literal["ceil", "floor"]
     init: Literal["caffe", "levi_hassner", "glorot", "he"]
+    pretraining_init: Literal["glorot", "he"]
     gender_logits: Literal[1, 2]
+    clips_probabilities: bool
     misspells_8_12: bool
     validation: Literal["test_fold", "subjects"]
     test_augmentation: Augmentation | None
@@ -103,7 +107,9 @@ LEVI_HASSNER_RECIPES = {
         normalisation="rows",
         pooling="floor",
         init="levi_hassner",
+        pretraining_init="glorot",
         gender_logits=1,
+        clips_probabilities=True,
         misspells_8_12=True,
         validation="test_fold",
         augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
@@ -119,7 +125,9 @@ LEVI_HASSNER_RECIPES = {
         normalisation="caffe",
         pooling="ceil",
         init="he",
+        pretraining_init="he",
         gender_logits=2,
+        clips_probabilities=False,
         misspells_8_12=False,
         validation="subjects",
         augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),

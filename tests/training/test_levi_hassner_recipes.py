@@ -10,22 +10,28 @@ from torch.testing import assert_close
 
 from agegender.data.loading import EvaluationFaces, TrainingFaces
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, GenderHead, SigmoidGenderHead
-from agegender.models.levi_hassner import INPUT_PX, LeviHassner
-from agegender.models.multitask import MultiTaskModel
+from agegender.models.levi_hassner import INPUT_PX
 from agegender.training.config import optimizer_of
 from agegender.training.recipes import LEVI_HASSNER_RECIPES, LeviHassnerRecipe
+from tests.notebook_code import values_of
 from tests.training import notebook_configs
 
 PUBLISHED, INTENDED = LEVI_HASSNER_RECIPES["as_published"], LEVI_HASSNER_RECIPES["as_intended"]
 BOTH = pytest.mark.parametrize("recipe", [PUBLISHED, INTENDED], ids=["as_published", "as_intended"])
 
 
-def net(recipe):
+def net(recipe, scheme=ADIENCE_8):
+    """The net of both tasks, built by the notebook's own lines."""
     torch.manual_seed(0)
-    encoder = LeviHassner(recipe.normalisation, recipe.pooling, recipe.init)
-    gender = GenderHead(512) if recipe.gender_logits == 2 else SigmoidGenderHead(512)
-    return MultiTaskModel(encoder, {"age": AgeGroupHead(512, ADIENCE_8), "gender": gender})
+    given = {"recipe": recipe, "scheme": scheme, "dropout": 0.5, "task": "both", "start": ""}
+    given |= {"variant": "as_published" if recipe is PUBLISHED else "as_intended"}
+    return values_of(
+        "levihassner/3_train", ("architecture", "encoder", "gender_head", "initial", "heads", "net"), given
+    )["net"]
+
+
+def built_heads(recipe):
+    return net(recipe).heads
 
 
 def faces(number=4):
@@ -118,3 +124,43 @@ def test_gender_has_one_logit_as_published_and_two_as_intended(recipe):
 def test_the_published_biases_of_convolutions_are_drawn_as_keras_draws_them():
     bias = net(PUBLISHED).encoder.conv1.bias
     assert 0.1 < bias.abs().max() <= (3 / 96) ** 0.5
+
+
+def clipped_by_hand(logits, label):
+    """Keras' sparse cross-entropy of probabilities in eager mode, in double precision."""
+    e = np.exp(np.float64(logits) - max(logits))
+    clipped = np.clip(e / e.sum(), 1e-7, 1 - 1e-7)
+    return -np.log(clipped[label] / clipped.sum())
+
+
+@pytest.mark.parametrize("gap", [-40.0, -16.5, -15.0, -1.0, 0.0, 3.0, 40.0])
+@BOTH
+def test_the_published_loss_of_age_is_that_of_clipped_probabilities_and_the_intended_one_that_of_logits(recipe, gap):
+    head, rest = built_heads(recipe)["age"], [0.5, -1.0, 0.0, -2.0, 0.1, -0.7, 0.3]
+    logits = torch.tensor([[gap, *rest]])
+    plain = np.log(np.exp(np.float64(rest)).sum() + np.exp(gap)) - gap
+    expected = clipped_by_hand([gap, *rest], 0) if recipe is PUBLISHED else plain
+    assert head.loss(logits, torch.tensor([0])).item() == pytest.approx(expected, rel=1e-5, abs=2e-6)
+
+
+def test_a_hopeless_face_costs_16_12_and_teaches_nothing_as_published_and_goes_on_teaching_as_intended():
+    losses, gradients = {}, {}
+    for name, recipe in LEVI_HASSNER_RECIPES.items():
+        logits = torch.tensor([[-30.0, 30.0, 0, 0, 0, 0, 0, 0]], requires_grad=True)
+        losses[name] = built_heads(recipe)["age"].loss(logits, torch.tensor([0]))
+        losses[name].backward()
+        gradients[name] = logits.grad.abs().max().item()
+    assert losses["as_published"].item() == pytest.approx(-np.log(1e-7), rel=1e-5)
+    assert losses["as_intended"].item() == pytest.approx(60.0, rel=1e-5)
+    assert gradients == {"as_published": 0.0, "as_intended": pytest.approx(1.0)}
+
+
+@BOTH
+def test_the_first_weights_of_pretraining_are_those_of_keras_as_published_and_he_as_intended(recipe):
+    torch.manual_seed(0)
+    body = values_of("levihassner/2_pretrain", ("how", "body"), {"recipe": recipe})["body"]
+    for conv, bound in ((body.conv1, 0.177), (body.conv2, 0.108), (body.conv3, 0.088)):
+        expected = pytest.approx(bound, rel=0.05) if recipe is PUBLISHED else 0
+        assert conv.bias.abs().max().item() == expected
+    he, glorot = (2 / (3 * 49)) ** 0.5, (2 / ((3 + 96) * 49)) ** 0.5
+    assert body.conv1.weight.std().item() == pytest.approx(glorot if recipe is PUBLISHED else he, rel=0.03)
