@@ -19,8 +19,11 @@ class CommonVoiceRecipe:
     clips of which one is tested and a fifth of the rest (``validation_share``) selects the epoch by its loss, and
     ``patience`` in epochs. The head of the CNN reads 63,240 features, which all move at once with a step; the rate of
     its own as intended is for that.
+
+    ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
+    precision: Literal["bf16-mixed", "32-true"]
     split: Literal["clip", "subject"]
     most_per_subject: int | None
     augments_evaluation: bool
@@ -36,6 +39,7 @@ class CommonVoiceRecipe:
 
 COMMONVOICE_RECIPES = {
     "as_published": CommonVoiceRecipe(
+        precision="32-true",
         split="clip",
         most_per_subject=None,
         augments_evaluation=True,
@@ -45,6 +49,7 @@ COMMONVOICE_RECIPES = {
         learning_rate_of_cnn=1e-3,
     ),
     "as_intended": CommonVoiceRecipe(
+        precision="bf16-mixed",
         split="subject",
         most_per_subject=12,
         augments_evaluation=False,

@@ -27,6 +27,8 @@ class TrainingConfig:
     of the tasks, the sum of their weighted losses, the mean absolute error of the age in years (``"mae"``), or
     ``"every_task"``, where a validation is better only if the accuracy of each task is. ``patience`` stops after that
     many validations without a better one.
+
+    ``precision`` is that of the training steps; validation is always in full precision, like the test.
     """
 
     num_steps: int

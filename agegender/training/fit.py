@@ -120,11 +120,15 @@ class MultiTaskTraining(lightning.LightningModule):
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add the losses and the correct predictions of a batch to the sums of the validation part."""
-        logits = self.model(self.prepare(batch))
+        """Add the losses and the correct predictions of a batch to the sums of the validation part.
+
+        In full precision, as `predict` answers: weights are not selected by other answers than those that are tested.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            logits = self.model(self.prepare(batch))
+            losses = self.model.losses(logits, batch)
         count = len(next(iter(logits.values())))
-        losses = self.model.losses(logits, batch)
-        sums = {f"validation_loss_{task}": loss.float() * count for task, loss in losses.items()}
+        sums = {f"validation_loss_{task}": loss * count for task, loss in losses.items()}
         for task, head in self.model.tasks():
             sums[f"validation_{head.metric}_{task}"] = head.measure(logits[task], batch[head.target]).float()
         _add(self._validation_sums, sums, count)

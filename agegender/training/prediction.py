@@ -10,6 +10,9 @@ from torch.utils.data import Dataset
 from agegender.data.loading import Batch, evaluation_loader
 from agegender.models.multitask import MultiTaskModel
 
+PRECISION = "32-true"
+"""Of every answer that selects weights or is reported, whatever the precision in which the weights were trained."""
+
 Prepare = Callable[[Batch], Tensor]
 """From a batch to the input of the model, on the device of the batch."""
 

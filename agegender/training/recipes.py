@@ -22,8 +22,11 @@ class LmtcnnRecipe:
     as intended once, for the last third of a shorter run. What both share is published: the rate of a batch of 128
     (scaled to the size of the batch), momentum, a weight decay on the kernels of the encoder, and the norm at which
     the gradient is clipped.
+
+    ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
+    precision: Literal["bf16-mixed", "32-true"]
     lrn: Literal["tensorflow", "caffe"]
     uses_batch_statistics_at_test: bool
     test_geometry: Literal["whole", "centre"]
@@ -43,6 +46,7 @@ class LmtcnnRecipe:
 
 LMTCNN_RECIPES = {
     "as_published": LmtcnnRecipe(
+        precision="32-true",
         lrn="tensorflow",
         uses_batch_statistics_at_test=True,
         test_geometry="whole",
@@ -55,6 +59,7 @@ LMTCNN_RECIPES = {
         decay_share=1 / 5,
     ),
     "as_intended": LmtcnnRecipe(
+        precision="bf16-mixed",
         lrn="caffe",
         uses_batch_statistics_at_test=False,
         test_geometry="centre",
@@ -82,8 +87,11 @@ class LeviHassnerRecipe:
     that its faces are in no part. ``validation`` selects the epoch on the test fold itself, or on subjects of their
     own; ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None`` takes the centre.
     ``best_by`` and ``patience`` (of the single tasks; in validations) are those of ``TrainingConfig``.
+
+    ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
+    precision: Literal["bf16-mixed", "32-true"]
     normalisation: Literal["caffe", "rows"]
     pooling: Literal["ceil", "floor"]
     init: Literal["caffe", "levi_hassner", "glorot", "he"]
@@ -104,6 +112,7 @@ class LeviHassnerRecipe:
 
 LEVI_HASSNER_RECIPES = {
     "as_published": LeviHassnerRecipe(
+        precision="32-true",
         normalisation="rows",
         pooling="floor",
         init="levi_hassner",
@@ -122,6 +131,7 @@ LEVI_HASSNER_RECIPES = {
         weight_decay=0.0,
     ),
     "as_intended": LeviHassnerRecipe(
+        precision="bf16-mixed",
         normalisation="caffe",
         pooling="ceil",
         init="he",
@@ -159,8 +169,11 @@ class ImdbRecipe:
     heads for age and gender, explained in ``agegender.models.heads``. As published they are those of the code. As
     intended every head starts from the same distribution, N(0, 0.01), which does not depend on how many outputs a head
     has: heads that are compared differ in their loss alone, and all begin near the answer of one that knows nothing.
+
+    ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
+    precision: Literal["bf16-mixed", "32-true"]
     softmax_before_loss: bool
     channel_order: Literal["bgr", "rgb"]
     age_of: Literal["years_apart", "mid_year"]
@@ -181,6 +194,7 @@ class ImdbRecipe:
 
 IMDB_RECIPES = {
     "as_published": ImdbRecipe(
+        precision="32-true",
         softmax_before_loss=True,
         channel_order="bgr",
         age_of="years_apart",
@@ -194,6 +208,7 @@ IMDB_RECIPES = {
         head_init_of_ir="xavier_normal",
     ),
     "as_intended": ImdbRecipe(
+        precision="bf16-mixed",
         softmax_before_loss=False,
         channel_order="rgb",
         age_of="mid_year",

@@ -14,6 +14,7 @@ from agegender.data.manifest import Manifest
 from agegender.evaluation.records import write_run
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.fit import FitResult, TrainingConfig
+from agegender.training.prediction import PRECISION
 
 _PACKAGES = ("agegender", "torch", "torchvision", "lightning", "numpy", "pandas", "pillow", "scikit-learn")
 
@@ -72,6 +73,7 @@ def finish_run(
     """
     learnt = {
         "training": asdict(config),
+        "precision": {"trained": config.precision, "selected": PRECISION, "tested": PRECISION},
         "selection": selection + _of_diverged(result),
         "diverged_at_step": result.diverged_at_step,
         "selected_step": result.selected_step,

@@ -19,8 +19,11 @@ class TimitRecipe:
 
     The schedule is that of the code: SGD with two learning rates, that of the heads ``head_factor`` times the
     encoder's, both times ``decay_factor`` after each tenth of the run.
+
+    ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
+    precision: Literal["bf16-mixed", "32-true"]
     unit_years: float
     age_weight: float
     starts_at_mean: bool
@@ -37,6 +40,7 @@ class TimitRecipe:
 
 TIMIT_RECIPES = {
     "as_published": TimitRecipe(
+        precision="32-true",
         unit_years=100.0,
         age_weight=7.0,
         starts_at_mean=False,
@@ -44,6 +48,7 @@ TIMIT_RECIPES = {
         validation="test_part",
     ),
     "as_intended": TimitRecipe(
+        precision="bf16-mixed",
         unit_years=1.0,
         age_weight=7.0 / 100**2,
         starts_at_mean=True,

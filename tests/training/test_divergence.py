@@ -31,7 +31,15 @@ def run(folder, lost_at=NEVER, validation_lost_at=NEVER, broken_at=NEVER, **chan
         is_lost = trained >= lost_at if is_training else trained >= validation_lost_at
         return standardise(batch["images"], batch.get("contrast")) * (math.nan if is_lost else 1)
 
-    config = TrainingConfig(**({"num_steps": 20, "validate_every": 5, "batch_size": 4, "seed": 3} | changes))
+    settings = {
+        "num_steps": 20,
+        "validate_every": 5,
+        "batch_size": 4,
+        "learning_rate": 0.01,
+        "momentum": 0.9,
+        "seed": 3,
+    }
+    config = TrainingConfig(**(settings | changes))
     return model, fit(model, prepare, training, validation, config, folder, accelerator="cpu"), trained
 
 

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from agegender.data.images import standardise
 from agegender.data.loading import EvaluationFaces
-from agegender.labels import FAIRFACE_9
+from agegender.labels import FAIRFACE_9, GENDERS
 from agegender.models.heads import AgeGroupHead, GenderHead
 from agegender.training.fit import TrainingConfig, fit, predict
 from tests.training.small_run import run, small_faces, small_model
@@ -96,6 +96,15 @@ def test_validation_values_are_pooled_over_the_examples_and_no_means_of_batches(
     assert abs(mean_of_batches - line["validation_loss_age"]) > 1e-4  # so that the two can be told apart here
 
 
+def test_the_selected_validation_is_what_prediction_says_of_the_same_examples(tmp_path):
+    model, (training, validation) = small_model(), small_faces()
+    result = fit(model, prepare, training, validation, config(precision="bf16-mixed"), tmp_path, accelerator="cpu")
+    p_female = predict(model, prepare, validation)["p_female"]
+    probability = np.where(validation.targets["gender"] == GENDERS.index("female"), p_female, 1 - p_female)
+    expected = -np.log(probability.astype(np.float64)).mean()
+    assert result.history[-1]["validation_loss_gender"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_score_is_the_mean_accuracy_of_the_tasks(tmp_path):
     for line in fitted(tmp_path)[1].history:
         accuracies = [line["validation_accuracy_age"], line["validation_accuracy_gender"]]
@@ -150,11 +159,13 @@ def test_whoever_only_asks_a_model_does_not_wait_for_lightning():
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_the_precision_is_that_of_the_configuration(tmp_path, precision):
+def test_the_precision_of_training_is_that_of_the_configuration_and_validation_is_as_exact_as_the_test(
+    tmp_path, precision
+):
     model, (training, validation), seen = small_model(), small_faces(), set()
-    model.encoder.conv.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    model.encoder.conv.register_forward_hook(lambda module, inputs, output: seen.add((module.training, output.dtype)))
     fit(model, prepare, training, validation, config(precision=precision), tmp_path, accelerator="cpu")
-    assert seen == {torch.bfloat16 if precision == "bf16-mixed" else torch.float32}
+    assert seen == {(True, torch.bfloat16 if precision == "bf16-mixed" else torch.float32), (False, torch.float32)}
 
 
 def test_the_best_weights_are_kept_or_the_last(tmp_path):

@@ -80,3 +80,16 @@ def test_timit_lowers_both_rates_to_nine_tenths_after_each_tenth_of_the_run(vari
     }  # fmt: skip
     check(configs.timit(variant), **shared, learning_rate=0.001, head_factor=10.0)
     check(configs.timit(variant, "scratch"), **shared, learning_rate=0.01)  # ours: an untrained encoder learns as fast
+
+
+@pytest.mark.parametrize(("variant", "precision"), [("as_published", "32-true"), ("as_intended", "bf16-mixed")])
+def test_as_published_trains_in_the_32_bits_of_the_originals(variant, precision):
+    found = [
+        configs.lmtcnn(variant),
+        configs.pretraining_of_levi_hassner(variant),
+        configs.levi_hassner(variant, "both"),
+        configs.imdb(variant),
+        configs.commonvoice(variant, "cnn"),
+        configs.timit(variant),
+    ]
+    assert [config.precision for config in found] == [precision] * 6

@@ -124,6 +124,7 @@ def test_a_finished_run_can_be_read_back(folder):
     assert record["selected_on_test"] is False
     assert record["training"]["num_steps"] == 20
     assert record["reduced"] is None
+    assert record["precision"] == {"trained": "bf16-mixed", "selected": "32-true", "tested": "32-true"}
 
 
 def test_the_number_of_parameters_is_that_of_the_model(folder):
