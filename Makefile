@@ -2,6 +2,7 @@
 PRESET ?= miniature
 AGEGENDER_DATA ?=
 JOBS ?=
+LAB_ARGS ?=
 export AGEGENDER_DATA
 
 BIN := .venv/bin
@@ -21,6 +22,7 @@ help: ## This list
 	@echo "  PRESET=miniature|open|paper   which runs (default: miniature, drawn people, needs no data)"
 	@echo "  AGEGENDER_DATA=<folder>       the data packs or corpora, for the presets open and paper"
 	@echo "  JOBS=<n>                      cores to use (default: all)"
+	@echo "  LAB_ARGS='--no-browser --allow-root'   more options for make lab: here on a server without a screen, as root"
 
 book: $(LIBRARY) ## Run the notebooks of a preset and build the book: book/_build/html/index.html
 	@exec $(BIN)/python book/tools/make_book.py book --preset $(PRESET) --jobs "$(JOBS)"
@@ -50,8 +52,8 @@ lint: $(LIBRARY) ## Ruff, mypy, stripped notebooks, allowed imports
 	@test -z "$(NOTEBOOKS)" || $(BIN)/nbstripout --verify --extra-keys "$(STRIP_KEYS)" $(NOTEBOOKS)
 	$(BIN)/python -m pytest tests/test_layout.py
 
-lab: $(LIBRARY) ## Open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=. notebooks
+lab: $(LIBRARY) ## Open JupyterLab on the notebooks (LAB_ARGS: more options of jupyter lab)
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)
 
 bench: $(LIBRARY) ## Measure the speed ratios side by side and write benchmarks/results.json
 	$(BIN)/python -m benchmarks

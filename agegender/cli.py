@@ -2,37 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from agegender.corpora import adience, cards, celeba, folder, imdb_wiki, openpacks, voices
 from agegender.data.manifest import Manifest
 from agegender.files import write_text
 from agegender.labels import SCHEMES, scheme_named
-from agegender.miniatures import layouts
-from agegender.miniatures.celeba import write_celeba
-from agegender.miniatures.commonvoice import write_commonvoice
-from agegender.miniatures.imdb_wiki import write_imdb, write_wiki
-from agegender.miniatures.musan_rirs import write_musan, write_rirs
-from agegender.miniatures.timit import write_timit
-from agegender.miniatures.voicepack import write_voicepack
-from agegender.miniatures.voxceleb import write_voxceleb
-
-_WRITERS: dict[str, Callable[[Path, int, int], Path]] = {
-    "adience": layouts.write_adience,
-    "celeba": write_celeba,
-    "fairface": layouts.write_fairface,
-    "utkface": layouts.write_utkface,
-    "folder": layouts.write_folder,
-    "imdb": write_imdb,
-    "wiki": write_wiki,
-    "commonvoice": write_commonvoice,
-    "musan": write_musan,
-    "rirs": write_rirs,
-    "timit": write_timit,
-    "voicepack": write_voicepack,
-    "voxceleb": write_voxceleb,
-}
+from agegender.miniatures.catalog import WRITERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("corpus", choices=sorted({*_WRITERS, *voices.CORPORA}))
+    parser.add_argument("corpus", choices=sorted({*WRITERS, *voices.CORPORA}))
     parser.add_argument("root", type=Path, help="folder of the corpus or of the packs; for 'folder' also a CSV file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--labels-only", action="store_true", help="do not look for pictures or clips")
@@ -79,7 +56,7 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_miniature(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("layout", choices=sorted(_WRITERS))
+    parser.add_argument("layout", choices=sorted(WRITERS))
     parser.add_argument("folder", type=Path, help="folder to write; it may not hold anything else")
     parser.add_argument("--num-subjects", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
@@ -165,7 +142,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _run_miniature(options: argparse.Namespace) -> int:
-    print(f"written to {_WRITERS[options.layout](options.folder, options.num_subjects, options.seed)}")
+    print(f"written to {WRITERS[options.layout](options.folder, options.num_subjects, options.seed)}")
     return 0
 
 

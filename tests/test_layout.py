@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "evaluation": {"labels", "files"},
     "corpora": {"data", "labels", "files"},
     "miniatures": {"labels", "files"},
+    "workspace": {"evaluation", "miniatures", "files"},
     "training": {"data", "models", "evaluation", "labels", "files"},
     "use": {"training", "data", "models", "evaluation", "labels", "files"},
     "cli": {"use", "training", "data", "models", "evaluation", "corpora", "miniatures", "labels", "files"},

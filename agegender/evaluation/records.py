@@ -1,15 +1,17 @@
 """Run folders: ``record.json`` and ``predictions.parquet`` of one finished run, written, read and checked.
 
-A run folder is named ``<model>-<variant>-fold<k>-seed<s>``. Its record is written last, so a folder with a record is
-a finished run. Both directions check the same schema (`schemas`): what cannot be read back is not written.
+A run folder is named ``<model>-<variant>-fold<k>-seed<s>``, or freely by whoever runs a notebook by hand. Its record
+is written last, so a folder with a record is a finished run. Both directions check the same schema (`schemas`): what
+cannot be read back is not written.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +19,7 @@ from agegender import files
 from agegender.evaluation.schemas import Record, check_predictions, check_record
 
 _RUN_NAME = re.compile(r".+-fold\d+-seed\d+")
+_BEFORE = ".before"  # ending of a folder that a run of other code or parameters has left
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,25 @@ class Run:
     folder: Path
     record: Record
     predictions: pd.DataFrame
+
+
+def run_name(record: Mapping[str, Any]) -> str:
+    """Return the name of a run from its ``model``, ``variant``, ``fold`` and ``seed``.
+
+    >>> run_name({"model": "1-1", "variant": "as_intended", "fold": 0, "seed": 7})
+    '1-1-as_intended-fold0-seed7'
+    """
+    return "{model}-{variant}-fold{fold}-seed{seed}".format_map(record)
+
+
+def has_run_name(folder: Path) -> bool:
+    """Say whether a folder is named like a run, and so has to be the folder of the run of that name."""
+    return _RUN_NAME.fullmatch(Path(folder).name) is not None
+
+
+def is_finished(folder: Path) -> bool:
+    """Say whether a folder holds a finished run, and not one that another has taken the place of."""
+    return (Path(folder) / "record.json").is_file() and not Path(folder).name.endswith(_BEFORE)
 
 
 def write_run(folder: Path, record: Record, predictions: pd.DataFrame) -> None:
@@ -46,8 +68,9 @@ def write_run(folder: Path, record: Record, predictions: pd.DataFrame) -> None:
 def _check_run(folder: Path, record: Record, predictions: pd.DataFrame) -> None:
     try:
         check_record(record)
-        expected = f"{record['model']}-{record['variant']}-fold{record['fold']}-seed{record['seed']}"
-        if not record["run"] == expected == folder.name:
+        expected = run_name(record)
+        is_free = not (has_run_name(folder) or folder.name.endswith(_BEFORE))
+        if record["run"] != expected or not (is_free or folder.name == expected):
             raise ValueError(f"field 'run' is {record['run']!r} in the folder {folder.name!r}, expected {expected!r}")
     except ValueError as error:
         raise ValueError(f"{folder / 'record.json'}: {error}") from None
@@ -79,12 +102,12 @@ def read_run(folder: Path) -> Run:
 def read_runs(folder: Path) -> list[Run]:
     """Return the runs in the run folders directly under ``folder``, in the order of their names.
 
-    Only folders named ``...-fold<k>-seed<s>`` are runs. Raises one ``ValueError`` that lists every unfinished or
-    damaged run, so that none is left out of a table in silence, and when there is no run at all.
+    Only folders named ``...-fold<k>-seed<s>``, and folders with a record, are runs. Raises one ``ValueError`` that
+    lists every unfinished or damaged run, so that none is left out of a table in silence, and when there is no run.
     """
     runs, problems = [], []
     for candidate in sorted(Path(folder).glob("*")):
-        if candidate.is_dir() and _RUN_NAME.fullmatch(candidate.name):
+        if candidate.is_dir() and (has_run_name(candidate) or is_finished(candidate)):
             try:
                 runs.append(read_run(candidate))
             except ValueError as error:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from agegender.data.manifest import Manifest
-from agegender.evaluation.records import write_run
+from agegender.evaluation.records import run_name, write_run
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.fit import FitResult, TrainingConfig
 from agegender.training.prediction import PRECISION
@@ -54,6 +54,7 @@ def predictions_table(
 def finish_run(
     folder: Path,
     *,
+    paper: str,
     parameters: dict[str, Any],
     manifest: Manifest,
     model: MultiTaskModel,
@@ -64,8 +65,9 @@ def finish_run(
     reduced: str | None,
     selected_on_test: bool = False,
 ) -> None:
-    """Write ``predictions.parquet`` and then ``record.json`` into the run folder ``<preset>/<paper>/<run>``.
+    """Write ``predictions.parquet`` and then ``record.json`` into the run folder.
 
+    The preset stands in the path of a run of the book, ``runs/<preset>/<paper>/<run>``; any other is ``by-hand``.
     ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
     ``selection`` says in words which weights were kept and on which examples that was decided; for a run that diverged,
     what was left to select from is added. ``reduced`` says what was made smaller than in the publication.
@@ -85,7 +87,7 @@ def finish_run(
         "history": result.history,
         "reduced": reduced,
     }
-    _write(folder, parameters, manifest, predictions, learnt)
+    _write(folder, paper, parameters, manifest, predictions, learnt)
 
 
 def _of_diverged(result: FitResult) -> str:
@@ -101,6 +103,7 @@ def _of_diverged(result: FitResult) -> str:
 def finish_run_without_net(
     folder: Path,
     *,
+    paper: str,
     parameters: dict[str, Any],
     manifest: Manifest,
     settings: dict[str, Any],
@@ -125,19 +128,24 @@ def finish_run_without_net(
         "history": [],
         "reduced": reduced,
     }
-    _write(folder, parameters, manifest, predictions, learnt)
+    _write(folder, paper, parameters, manifest, predictions, learnt)
 
 
 def _write(
-    folder: Path, parameters: dict[str, Any], manifest: Manifest, predictions: pd.DataFrame, learnt: dict[str, Any]
+    folder: Path,
+    paper: str,
+    parameters: dict[str, Any],
+    manifest: Manifest,
+    predictions: pd.DataFrame,
+    learnt: dict[str, Any],
 ) -> None:
     """Write a run of which ``learnt`` says how it was learnt; the folder, the manifest and the code say the rest."""
     folder = Path(folder).resolve()
     record = {
         "schema": 1,
-        "preset": folder.parent.parent.name,
-        "paper": folder.parent.name,
-        "run": folder.name,
+        "preset": folder.parent.parent.name if folder.parent.name == paper else "by-hand",
+        "paper": paper,
+        "run": run_name(parameters),
         **{name: parameters[name] for name in ("model", "variant", "fold", "seed")},
         "parameters": {name: value for name, value in parameters.items() if name not in ("data", "run_folder")},
         "scheme": manifest.scheme.name if manifest.scheme and "p_group_0" in predictions else None,

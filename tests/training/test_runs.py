@@ -46,6 +46,7 @@ def decoded(num_examples=3, seed=0):
 
 def finish(folder, table=None, **changes):
     arguments = {
+        "paper": "lmtcnn",
         "parameters": PARAMETERS,
         "manifest": manifest(),
         "model": small_model(),

@@ -18,6 +18,7 @@ def finish(folder, **changes):
     manifest = build_manifest(rows.assign(gender=["female", "male", "male"], corpus="timit", modality="voice"))
     said = {"age": np.array([21.0, 35.0]), "p_female": np.array([0.9, 0.2])}
     arguments = {
+        "paper": "timit",
         "parameters": PARAMETERS,
         "manifest": manifest,
         "settings": {"age_cost": 10.0},
