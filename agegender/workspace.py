@@ -93,7 +93,8 @@ def run_folder(given: str | Path, paper: str, parameters: Mapping[str, Any], nam
             pass
     except OSError as error:
         raise ValueError(f"run_folder={str(given)!r}: {folder} cannot be written ({error.strerror})") from None
-    print(f"this run is kept in {folder}")
+    if not str(given):
+        print(f"this run is kept in {folder}")
     return folder
 
 

@@ -36,6 +36,22 @@ def test_runs_are_read_in_the_order_of_their_names_and_other_folders_are_left_al
     assert [run.record["fold"] for run in read_runs(tmp_path / "runs")] == [0, 1]
 
 
+def test_a_run_in_a_folder_of_a_free_name_is_read_like_any_other(write, tmp_path):
+    write(fold=0)
+    write(fold=1).rename(tmp_path / "runs" / "a second try")
+    assert [run.record["fold"] for run in read_runs(tmp_path / "runs")] == [0, 1]
+    assert read_run(tmp_path / "runs" / "a second try").record["run"] == "1-1-as_intended-fold1-seed0"
+
+
+def test_a_run_whose_place_another_has_taken_is_left_alone(write, tmp_path):
+    folder = write(fold=0)
+    before = folder.rename(folder.with_name(folder.name + ".before"))
+    write(fold=1)
+    assert [run.record["fold"] for run in read_runs(tmp_path / "runs")] == [1]
+    with pytest.raises(ValueError, match=r"in the folder '1-1-as_intended-fold0-seed0\.before'"):
+        read_run(before)
+
+
 def test_predictions_together_hold_every_row_of_every_fold_in_order(write, tmp_path):
     for fold in (1, 0):
         write(fold=fold)

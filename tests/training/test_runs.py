@@ -155,6 +155,12 @@ def test_a_folder_may_be_given_relative_to_where_one_stands(folder, monkeypatch)
     assert read_run(folder).record["preset"] == "open"
 
 
+def test_a_run_in_a_folder_of_a_free_name_is_one_by_hand(tmp_path):
+    finish(tmp_path / "a first try")
+    record = read_run(tmp_path / "a first try").record
+    assert (record["preset"], record["paper"], record["run"]) == ("by-hand", "lmtcnn", "1-1-as_intended-fold2-seed7")
+
+
 def test_a_run_in_a_folder_of_another_name_is_refused_and_leaves_no_record(tmp_path):
     folder = tmp_path / "open" / "lmtcnn" / "1-1-as_intended-fold3-seed7"
     with pytest.raises(ValueError, match="1-1-as_intended-fold3-seed7"):
