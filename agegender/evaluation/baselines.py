@@ -1,4 +1,4 @@
-"""What anyone scores without looking: the best constant and guessing, as tables of predictions.
+"""What anyone scores without looking: the best constant of each metric and guessing, as tables of predictions.
 
 They go through the same metrics and the same intervals as a model. Reference for why: a constant can come close to a
 published system when ages are narrowly spread.
@@ -10,7 +10,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from agegender.evaluation.scores import group_columns
+from agegender.evaluation.intervals import REPLICATES
+from agegender.evaluation.scores import BIAS, CS5, METRICS, ONE_OFF, RMSE, Metric, applicable, group_columns
+from agegender.evaluation.tables import summarise
 from agegender.labels import GENDERS, AgeScheme
 
 
@@ -27,19 +29,16 @@ def _shares(values: pd.Series, kinds: list, name: str) -> np.ndarray:
     return known.value_counts(normalize=True).reindex(kinds, fill_value=0.0).to_numpy(dtype=np.float64)
 
 
-def best_constant(
-    training: pd.DataFrame,
-    test: pd.DataFrame,
-    scheme: AgeScheme | None,
-    statistic: Literal["median", "mean"] = "median",
-) -> pd.DataFrame:
-    """Return ``test`` with the same predictions in every row, made of the labels of ``training`` alone.
+def best_constant(training: pd.DataFrame, test: pd.DataFrame, scheme: AgeScheme | None, metric: Metric) -> pd.DataFrame:
+    """Return ``test`` with the same predictions in every row: of all constants the one that is best for ``metric``.
 
-    ``training`` has the columns ``age`` (years, NaN unknown), ``age_group`` and ``gender`` of a manifest (`labels_of`
-    makes them of predictions). Group probabilities are the shares of the groups in training, so the predicted group
-    is the majority and the top two are the two largest; ``p_female`` is the share of women. The age is the median in
-    years (the constant with the least MAE) or the mean (least RMSE); where no age is known, the midpoint of the
-    largest group of ``scheme``. Without ``scheme`` there are no group probabilities.
+    It is made of the labels of ``training`` alone, with the columns ``age`` (years, NaN unknown), ``age_group`` and
+    ``gender`` of a manifest (`labels_of` makes them of predictions). Group probabilities are the shares of the groups
+    in training, so the predicted group is the majority and the top two are the two largest; for ``one_off`` all of it
+    is on the group that has the most examples with its neighbours. ``p_female`` is the share of women. The age is the
+    median in years, for ``rmse`` and ``bias`` the mean, for ``cs5`` the middle of the ten years with the most examples;
+    where no age is known, the midpoint of the predicted group of ``scheme``. Without ``scheme`` there are no group
+    probabilities. Any constant has the same recall per class (UAR).
 
     Raises ``ValueError`` when training has no example with the label.
     """
@@ -49,17 +48,29 @@ def best_constant(
         raise ValueError("no training example has an age or a scheme of age groups, so there is no best constant age")
     if scheme is not None:
         shares = _shares(training["age_group"], list(range(len(scheme))), "an age group")
+        if metric is ONE_OFF:
+            near = np.convolve(shares, np.ones(3), mode="same") + 1e-9 * shares  # of equals the larger group
+            shares = np.eye(len(shares))[near.argmax()]
         age = scheme.midpoints[int(shares.argmax())]
         table = table.assign(**{f"p_group_{group}": np.float32(share) for group, share in enumerate(shares)})
     if len(ages):
-        age = float(ages.median() if statistic == "median" else ages.mean())
+        age = _best_age(ages, metric)
     female = _shares(training["gender"], list(GENDERS), "a gender")[GENDERS.index("female")]
     return table.assign(age=age, p_female=np.float32(female))
 
 
-def best_constant_across_folds(
-    predictions: pd.DataFrame, scheme: AgeScheme | None, statistic: Literal["median", "mean"] = "median"
-) -> pd.DataFrame:
+def _best_age(ages: pd.Series, metric: Metric) -> float:
+    if metric in (RMSE, BIAS):
+        return float(ages.mean())
+    if metric is not CS5:
+        return float(ages.median())
+    known = np.sort(ages.to_numpy(dtype=np.float64))
+    ends = np.searchsorted(known, known + 10 + 1e-9, side="right")  # of the ten years that begin with each age
+    first = int((ends - np.arange(len(known))).argmax())
+    return float(known[first] + known[ends[first] - 1]) / 2
+
+
+def best_constant_across_folds(predictions: pd.DataFrame, scheme: AgeScheme | None, metric: Metric) -> pd.DataFrame:
     """Return the `best_constant` of each fold by the labels of the other folds, rows in the order of ``predictions``.
 
     ``predictions`` holds all folds of one system, so the other folds are what it could train on. Raises
@@ -72,8 +83,23 @@ def best_constant_across_folds(
     for fold in folds:
         is_test = predictions["fold"] == fold
         training = labels_of(predictions[~is_test])
-        parts.append(best_constant(training, predictions[is_test], scheme, statistic))
+        parts.append(best_constant(training, predictions[is_test], scheme, metric))
     return pd.concat(parts).loc[predictions.index]
+
+
+def summarise_constants(
+    predictions: pd.DataFrame,
+    scheme: AgeScheme | None,
+    metrics: Sequence[Metric] = METRICS,
+    replicates: int = REPLICATES,
+) -> pd.DataFrame:
+    """Return ``tables.summarise`` of the best constants across folds: each metric has the one that is best for it.
+
+    Metrics that no constant has an answer for are left out; otherwise as `best_constant_across_folds`.
+    """
+    constants = [(best_constant_across_folds(predictions, scheme, metric), metric) for metric in metrics]
+    rows = [summarise(table, [metric], replicates) for table, metric in constants if applicable(table, [metric])]
+    return pd.concat(rows, ignore_index=True)
 
 
 def guesses(training: pd.DataFrame, test: pd.DataFrame, scheme: AgeScheme | None, seed: int = 0) -> pd.DataFrame:

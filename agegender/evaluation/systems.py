@@ -12,12 +12,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from agegender.evaluation.baselines import best_constant_across_folds
+from agegender.evaluation.baselines import summarise_constants
 from agegender.evaluation.intervals import REPLICATES
 from agegender.evaluation.records import Run, predictions_together
 from agegender.evaluation.schemas import Record
 from agegender.evaluation.scores import METRICS, Metric, applicable
-from agegender.evaluation.tables import differences, diverged_at, over_folds, summarise, summary, with_interval
+from agegender.evaluation.tables import differences, diverged_at, over_folds, summary, with_interval
 from agegender.labels import SCHEMES, AgeScheme
 
 Systems = dict[tuple[str, str], list[Run]]
@@ -136,10 +136,10 @@ def scheme_of(runs: Sequence[Run]) -> AgeScheme | None:
     return SCHEMES[names.pop()] if names else None
 
 
-def constant_of(runs: Sequence[Run]) -> pd.DataFrame | None:
-    """Return the best constant of each fold by the labels of the others, or ``None`` where no system has two folds.
+def asked_of_constant(runs: Sequence[Run]) -> pd.DataFrame | None:
+    """Return the predictions whose examples a constant is asked about, or ``None`` where no system has two folds.
 
-    The examples are those of the system with the most of them, of one seed; as intended before as published.
+    They are those of the system with the most examples, of one seed; as intended before as published.
     """
     candidates = []
     for (_, variant), folds in by_system(runs).items():
@@ -147,24 +147,23 @@ def constant_of(runs: Sequence[Run]) -> pd.DataFrame | None:
         together = predictions_together([run for run in folds if run.record["seed"] == seed])
         if len(together["fold"].unique()) > 1:
             candidates.append((variant == "as_intended", len(together), together))
-    if not candidates:
-        return None
-    return best_constant_across_folds(max(candidates, key=lambda found: found[:2])[2], scheme_of(runs))
+    return max(candidates, key=lambda found: found[:2])[2] if candidates else None
 
 
 def scores_beside_constant(
     runs: Sequence[Run], metrics: Sequence[Metric] = METRICS, replicates: int = REPLICATES
 ) -> pd.DataFrame:
-    """Return the ``tables.summary`` of the runs with the rows of the best constant (``constant_of``) at its end.
+    """Return the ``tables.summary`` of the runs with the rows of the best constant at its end.
 
-    Two columns are added: ``score``, the pooled value with its interval as text, and ``origin``: ``ours`` or
-    ``baseline``.
+    Each metric has the constant that is best for it, by the labels of the other folds (``summarise_constants``). Two
+    columns are added: ``score``, the pooled value with its interval as text, and ``origin``: ``ours`` or ``baseline``.
     """
     rows = [summary(runs, metrics, replicates).assign(origin="ours")]
-    constant = constant_of(runs)
-    if constant is not None:
-        trivial = summarise(constant, metrics, replicates).assign(system="best constant", origin="baseline")
-        rows.append(trivial.assign(dataset=" + ".join(sorted(constant["corpus"].unique()))))
+    asked = asked_of_constant(runs)
+    if asked is not None:
+        trivial = summarise_constants(asked, scheme_of(runs), metrics, replicates)
+        trivial = trivial.assign(system="best constant", origin="baseline")
+        rows.append(trivial.assign(dataset=" + ".join(sorted(asked["corpus"].unique()))))
     table = pd.concat(rows, ignore_index=True)
     digits = table["unit"].map(lambda unit: 1 if unit == "%" else 2)
     bounds = zip(table["pooled"], table["low"], table["high"], digits, strict=True)

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from agegender.evaluation import plots, tables
-from agegender.evaluation.baselines import best_constant_across_folds
+from agegender.evaluation.baselines import summarise_constants
 from agegender.evaluation.records import Run, predictions_together, read_runs
 from agegender.evaluation.scores import EXACT, GENDER_ACCURACY
 from agegender.files import replaced_atomically
@@ -44,8 +44,8 @@ def scores_of(runs: list[Run]) -> pd.DataFrame:
     first = [
         run for run in runs if tuple(run.record[k] for k in tables.SYSTEM) == tuple(ours[list(tables.SYSTEM)].iloc[0])
     ]
-    constant = best_constant_across_folds(predictions_together(first), scheme_named(first[0].record["scheme"]))
-    trivial = tables.summarise(constant, METRICS).assign(origin="baseline", system="best constant")
+    trivial = summarise_constants(predictions_together(first), scheme_named(first[0].record["scheme"]), METRICS)
+    trivial = trivial.assign(origin="baseline", system="best constant")
     return pd.concat([ours, trivial], ignore_index=True).rename(columns={"pooled": "value"})
 
 

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +12,10 @@ from agegender.evaluation.baselines import (
     best_constant_across_folds,
     guesses,
     labels_of,
+    summarise_constants,
 )
 from agegender.evaluation.schemas import check_predictions
-from agegender.evaluation.scores import EXACT, GENDER_ACCURACY, MAE, ONE_OFF, RMSE, TOP_TWO
+from agegender.evaluation.scores import BIAS, EXACT, GENDER_ACCURACY, MAE, METRICS, ONE_OFF, RMSE, TOP_TWO
 from agegender.evaluation.tables import score
 from agegender.labels import ADIENCE_8
 
@@ -25,7 +28,7 @@ def training():
 
 
 def test_the_best_constant_is_majority_and_median_of_the_training_labels(training, predictions):
-    constant = best_constant(training, predictions, ADIENCE_8)
+    constant = best_constant(training, predictions, ADIENCE_8, MAE)
     first = constant.iloc[0]
     assert first["age"] == 30.5
     assert_allclose(first["p_female"], 0.75)
@@ -34,44 +37,84 @@ def test_the_best_constant_is_majority_and_median_of_the_training_labels(trainin
 
 
 def test_the_mean_replaces_the_median_when_asked(training, predictions):
-    assert best_constant(training, predictions, ADIENCE_8, "mean")["age"].iloc[0] == 27.5
+    assert best_constant(training, predictions, ADIENCE_8, RMSE)["age"].iloc[0] == 27.5
 
 
 def test_the_baseline_is_a_table_of_predictions_like_any_other(training, predictions):
-    check_predictions(best_constant(training, predictions, ADIENCE_8), "adience-8")
+    check_predictions(best_constant(training, predictions, ADIENCE_8, MAE), "adience-8")
     check_predictions(guesses(training, predictions, ADIENCE_8), "adience-8")
-    check_predictions(best_constant(training, predictions, None), None)
+    check_predictions(best_constant(training, predictions, None, MAE), None)
 
 
 def test_it_scores_the_share_of_the_majority(training, predictions):
-    constant = best_constant(training, predictions, ADIENCE_8)
-    assert_allclose(EXACT.value(constant), 100 * (predictions["true_group"] == 4).mean())
-    assert_allclose(TOP_TWO.value(constant), 100 * predictions["true_group"].isin([4, 2]).mean())
-    assert_allclose(ONE_OFF.value(constant), 100 * predictions["true_group"].isin([3, 4, 5]).mean())
-    assert_allclose(GENDER_ACCURACY.value(constant), 100 * (predictions["true_gender"] == "female").mean())
+    def scored(metric):
+        return metric.value(best_constant(training, predictions, ADIENCE_8, metric))
+
+    assert_allclose(scored(EXACT), 100 * (predictions["true_group"] == 4).mean())
+    assert_allclose(scored(TOP_TWO), 100 * predictions["true_group"].isin([4, 2]).mean())
+    assert_allclose(scored(ONE_OFF), 100 * predictions["true_group"].isin([3, 4, 5]).mean())
+    assert_allclose(scored(GENDER_ACCURACY), 100 * (predictions["true_gender"] == "female").mean())
+
+
+def test_for_1_off_it_is_the_group_with_the_most_neighbours_and_not_the_largest(training, predictions):
+    """The largest group may lie apart: 4 of 10 are in group 0 here, and 6 around group 4."""
+    training = pd.concat([training] * 2).assign(age_group=pd.array([0, 0, 0, 0, 3, 3, 4, 5, 5, 5], dtype="Int64"))
+    first = best_constant(training, predictions, ADIENCE_8, ONE_OFF).iloc[0]
+    assert [first[f"p_group_{group}"] for group in range(8)] == [0, 0, 0, 0, 1, 0, 0, 0]
+    assert_allclose(best_constant(training, predictions, ADIENCE_8, EXACT).iloc[0]["p_group_0"], 0.4)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_other_constant_is_better_for_a_metric_on_the_labels_it_is_made_of(make_predictions, metric, seed):
+    """Every single answer is tried: each group, each tenth of a year, each gender (of two groups, those of top-2)."""
+    table = make_predictions(num_subjects=60, seed=seed)
+    table["true_age"] += np.random.default_rng(seed).uniform(-3, 3, len(table)).clip(0, 120)
+    best = metric.value(best_constant(labels_of(table), table, ADIENCE_8, metric))
+    others = [table.assign(age=age) for age in np.arange(0, 100, 0.1)] if metric.needs == "true_age" else []
+    others += [table.assign(p_female=p) for p in (0.0, 1.0)] if metric.needs == "true_gender" else []
+    for pair in permutations(range(8), 2) if metric.needs == "true_group" else ():
+        weights = {f"p_group_{group}": {pair[0]: 0.6, pair[1]: 0.4}.get(group, 0.0) for group in range(8)}
+        others.append(table.assign(**weights))
+    values = np.array([metric.value(other) for other in others])
+    if metric is BIAS:
+        assert abs(best) < 1e-9
+    elif metric.unit == "years":
+        assert best <= values.min() + 1e-9
+    else:
+        assert best >= values.max() - 1e-9
+
+
+def test_each_metric_is_scored_with_its_own_constant(make_predictions):
+    folds = pd.concat([make_predictions(fold=fold, first_example=1000 * fold) for fold in (0, 1)], ignore_index=True)
+    table = summarise_constants(folds, ADIENCE_8, (ONE_OFF, RMSE), replicates=20).set_index("metric")
+    for metric in (ONE_OFF, RMSE):
+        constant = best_constant_across_folds(folds, ADIENCE_8, metric)
+        assert_allclose(table.loc[metric.name, "pooled"], metric.value(constant))
+    assert summarise_constants(folds, None, (EXACT, MAE), replicates=20)["metric"].tolist() == ["mae"]
 
 
 def test_no_other_constant_has_a_lower_mae_than_the_median_or_rmse_than_the_mean(predictions):
     training = labels_of(predictions)
-    medians = best_constant(training, predictions, ADIENCE_8)
-    means = best_constant(training, predictions, ADIENCE_8, "mean")
+    medians = best_constant(training, predictions, ADIENCE_8, MAE)
+    means = best_constant(training, predictions, ADIENCE_8, RMSE)
     for age in np.linspace(0, 100, 101):
         assert MAE.value(medians) <= metrics.mae(predictions["true_age"], np.full(len(predictions), age)) + 1e-9
         assert RMSE.value(means) <= metrics.rmse(predictions["true_age"], np.full(len(predictions), age)) + 1e-9
 
 
 def test_without_ages_the_midpoint_of_the_majority_group_stands_for_the_age(training, predictions):
-    constant = best_constant(training.assign(age=np.nan), predictions, ADIENCE_8)
+    constant = best_constant(training.assign(age=np.nan), predictions, ADIENCE_8, MAE)
     assert constant["age"].iloc[0] == ADIENCE_8.midpoints[4]
 
 
 def test_each_fold_is_predicted_from_the_labels_of_the_others(make_predictions):
     folds = [make_predictions(fold=fold, first_example=1000 * fold) for fold in range(3)]
     together = pd.concat(folds, ignore_index=True).sample(frac=1, random_state=0)
-    constant = best_constant_across_folds(together, ADIENCE_8)
+    constant = best_constant_across_folds(together, ADIENCE_8, MAE)
     assert constant["example"].tolist() == together["example"].tolist()
     training = labels_of(pd.concat([folds[0], folds[2]]))
-    expected = best_constant(training, folds[1], ADIENCE_8)
+    expected = best_constant(training, folds[1], ADIENCE_8, MAE)
     found = constant[constant["fold"] == 1].sort_values("example")[expected.columns]
     pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
 
@@ -79,12 +122,12 @@ def test_each_fold_is_predicted_from_the_labels_of_the_others(make_predictions):
 def test_the_labels_of_the_test_set_change_nothing_in_its_baseline(training, predictions):
     other = predictions.assign(true_group=pd.array([0] * 200, dtype="Int64"), true_age=1.0, true_gender="male")
     predicted = ["age", "p_female", *(f"p_group_{group}" for group in range(8))]
-    first, second = (best_constant(training, test, ADIENCE_8)[predicted] for test in (predictions, other))
+    first, second = (best_constant(training, test, ADIENCE_8, MAE)[predicted] for test in (predictions, other))
     pd.testing.assert_frame_equal(first, second)
 
 
 def test_the_interval_of_a_baseline_is_the_same_every_time(training, predictions):
-    first, second = (score(best_constant(training, predictions, ADIENCE_8), seed=1) for _ in range(2))
+    first, second = (score(best_constant(training, predictions, ADIENCE_8, MAE), seed=1) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -100,14 +143,15 @@ def test_guessing_is_right_as_often_as_chance_and_reproducible(make_predictions,
 
 def test_refuses_training_labels_that_hold_nothing(training, predictions):
     with pytest.raises(ValueError, match="no training example has a gender"):
-        best_constant(training.assign(gender=None), predictions, ADIENCE_8)
+        best_constant(training.assign(gender=None), predictions, ADIENCE_8, MAE)
     with pytest.raises(ValueError, match="no training example has an age group"):
-        best_constant(training.assign(age_group=pd.NA), predictions, ADIENCE_8)
-    for baseline in (best_constant, guesses):
-        with pytest.raises(ValueError, match="no training example has an age or a scheme"):
-            baseline(training.assign(age=np.nan), predictions, None)
+        best_constant(training.assign(age_group=pd.NA), predictions, ADIENCE_8, MAE)
+    with pytest.raises(ValueError, match="no training example has an age or a scheme"):
+        best_constant(training.assign(age=np.nan), predictions, None, MAE)
+    with pytest.raises(ValueError, match="no training example has an age or a scheme"):
+        guesses(training.assign(age=np.nan), predictions, None)
     with pytest.raises(ValueError, match=r"only fold \[0\] is there"):
-        best_constant_across_folds(predictions, ADIENCE_8)
+        best_constant_across_folds(predictions, ADIENCE_8, MAE)
 
 
 @pytest.fixture
@@ -130,7 +174,7 @@ def test_who_knows_nothing_answers_with_the_best_constant_of_the_other_folds(fol
     told = best_age_by_group(folds_of_two, [], "mean")
     assert_allclose(told["age"], [128 / 3] * 4 + [45] * 4)
     halves = predictions.assign(fold=np.arange(len(predictions)) % 2)
-    assert_allclose(best_age_by_group(halves, [])["age"], best_constant_across_folds(halves, None)["age"])
+    assert_allclose(best_age_by_group(halves, [])["age"], best_constant_across_folds(halves, None, MAE)["age"])
 
 
 def test_a_group_that_no_other_fold_has_is_answered_with_the_age_of_all(folds_of_two):

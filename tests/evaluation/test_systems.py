@@ -9,9 +9,9 @@ from agegender.evaluation.records import Run
 from agegender.evaluation.scores import EXACT, GENDER_ACCURACY, MAE, group_columns
 from agegender.evaluation.systems import (
     among,
+    asked_of_constant,
     by_system,
     compare,
-    constant_of,
     curves,
     histories,
     in_words,
@@ -146,10 +146,10 @@ def test_two_schemes_are_refused(make_runs):
 
 def test_the_constant_stands_on_the_widest_system_and_a_single_fold_has_none(make_runs):
     narrow, wide = make_runs("both", folds=(0, 1)), make_runs("age", folds=(0, 1, 2), seeds=(0, 1))
-    constant = constant_of([*narrow, *wide])
-    assert sorted(constant["fold"].unique()) == [0, 1, 2]
-    assert not constant["example"].duplicated().any()
-    assert constant_of(make_runs(folds=(0,))) is None
+    asked = asked_of_constant([*narrow, *wide])
+    assert sorted(asked["fold"].unique()) == [0, 1, 2]
+    assert not asked["example"].duplicated().any()
+    assert asked_of_constant(make_runs(folds=(0,))) is None
 
 
 def test_scores_beside_the_constant_are_those_of_the_summary_with_one_more_system(make_runs):
