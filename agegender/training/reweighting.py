@@ -12,9 +12,26 @@ YEARS = 121
 """Ages are from 0 to 120 completed years."""
 
 
-def gaussian_kernel(size: int = 9, std: float = 1.0) -> np.ndarray:
-    """Return ``exp(-x^2 / (2 std^2))`` for ``size`` whole numbers ``x`` around 0. The defaults are published."""
-    return np.exp(-(_around_zero(size, std) ** 2) / (2 * std**2))
+def gaussian_kernel(size: int = 9, std: float = 1.0, folds_tails: bool = False) -> np.ndarray:
+    """Return ``exp(-x^2 / (2 std^2))`` for ``size`` whole numbers ``x`` around 0. The defaults are published.
+
+    The published code blurs an impulse of ``size`` numbers with a filter that goes on to 4 ``std`` and is mirrored at
+    the ends. With ``folds_tails`` what lies outside of ``size`` is folded in likewise; the middle is 1 again. Of 9
+    numbers and a ``std`` of 1 nothing lies outside.
+
+    >>> gaussian_kernel(5, 2.0).round(3)[:3]
+    array([0.607, 0.882, 1.   ])
+    >>> gaussian_kernel(5, 2.0, folds_tails=True).round(3)[:3]
+    array([0.858, 0.946, 1.   ])
+    """
+    offsets = _around_zero(size, std)
+    if not folds_tails:
+        return np.exp(-(offsets**2) / (2 * std**2))
+    reach = np.arange(-int(4 * std + 0.5), int(4 * std + 0.5) + 1)
+    place = (np.arange(size)[:, None] + reach) % (2 * size)  # mirrored, the picture repeats after two lengths
+    meets_impulse = np.minimum(place, 2 * size - 1 - place) == size // 2
+    kernel = (meets_impulse * np.exp(-(reach**2) / (2 * std**2))).sum(1)
+    return kernel / kernel.max()
 
 
 def laplace_kernel(size: int = 9, scale: float = 1.0) -> np.ndarray:
@@ -48,12 +65,15 @@ def year_weights(
     kernel: np.ndarray | None = None,
     unit_years: float = 1.0,
     num_bins: int = YEARS,
+    truncates_counts: bool = False,
 ) -> np.ndarray:
     """Return the weight of an example by its completed years, (121,), from the ``ages`` in years of the training part.
 
     The ages are counted in ``num_bins`` bins of ``unit_years`` years; the last also takes all that is above it. A bin
     with the count ``n`` weighs ``1 / sqrt(n)`` (``"sqrt_inverse"``) or ``1 / n`` with ``n`` held between 5 and 1,000
-    (``"inverse"``). With a ``kernel`` the square root, or the held count, is ``smoothed`` first (LDS). The weights are
+    (``"inverse"``). With a ``kernel`` the square root, or the held count, is ``smoothed`` first (LDS).
+    ``truncates_counts`` then cuts the smoothed counts of ``"inverse"`` to whole numbers, as the published code does,
+    which convolves integers; the square roots are none. The weights are
     scaled to a mean of 1 over the training examples. A bin without an example has the weight of the nearest one with
     examples, so that a validation part may hold other ages.
 
@@ -74,6 +94,8 @@ def year_weights(
     sizes = np.sqrt(counts) if how == "sqrt_inverse" else counts.clip(5, 1000)
     if kernel is not None:
         sizes = smoothed(sizes, kernel)
+        if truncates_counts and how == "inverse":
+            sizes = np.trunc(sizes)
     weights = 1 / sizes[_nearest(np.flatnonzero(counts), num_bins)]
     weights /= weights[bins].mean()
     return weights[_bins(np.arange(float(YEARS)), unit_years, num_bins)]

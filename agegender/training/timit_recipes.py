@@ -9,7 +9,9 @@ class TimitRecipe:
     """Every decision in which the published fine-tuning on TIMIT and its intent differ.
 
     ``unit_years`` is the unit of age in the focal factor and in the bins of the weights by age: in hundreds of years
-    all ages share one bin, and the focal factor leaves next to nothing of any error. ``starts_at_mean`` lets the
+    all ages share one bin, and the focal factor leaves next to nothing of any error. ``truncates_counts`` and
+    ``folds_tails`` are two habits of the code behind the weights by age (``agegender.training.reweighting``), which do
+    not show with the kernel and the square roots of this pipeline. ``starts_at_mean`` lets the
     answers begin at the mean age of the training part, not at 0. ``scores`` are means over the test examples, or means
     over batches of ``batch_size`` of the mean in each. ``validation`` is the test part itself, or subjects of their
     own.
@@ -25,6 +27,8 @@ class TimitRecipe:
 
     precision: Literal["bf16-mixed", "32-true"]
     unit_years: float
+    truncates_counts: bool
+    folds_tails: bool
     age_weight: float
     starts_at_mean: bool
     scores: Literal["batch_means", "pooled"]
@@ -42,6 +46,8 @@ TIMIT_RECIPES = {
     "as_published": TimitRecipe(
         precision="32-true",
         unit_years=100.0,
+        truncates_counts=True,
+        folds_tails=True,
         age_weight=7.0,
         starts_at_mean=False,
         scores="batch_means",
@@ -50,6 +56,8 @@ TIMIT_RECIPES = {
     "as_intended": TimitRecipe(
         precision="bf16-mixed",
         unit_years=1.0,
+        truncates_counts=False,
+        folds_tails=False,
         age_weight=7.0 / 100**2,
         starts_at_mean=True,
         scores="pooled",

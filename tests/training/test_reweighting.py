@@ -140,6 +140,38 @@ def test_the_published_gaussian_kernel_is_that_of_scipys_filter():
     assert_allclose(gaussian_kernel(9, 1.0), impulse / impulse.max(), rtol=1e-12)
 
 
+@pytest.mark.parametrize(("size", "std"), [(5, 2.0), (9, 1.0), (9, 2.0), (7, 0.5), (5, 1.0), (3, 5.0), (1, 2.0)])
+def test_as_published_the_tails_of_the_gaussian_are_folded_in_as_scipys_filter_mirrors_them(size, std):
+    impulse = np.zeros(size)
+    impulse[size // 2] = 1.0
+    blurred = gaussian_filter1d(impulse, sigma=std)
+    assert_allclose(gaussian_kernel(size, std, folds_tails=True), blurred / blurred.max(), rtol=1e-12)
+
+
+def test_at_five_and_two_the_outer_weight_is_0_858_as_published_and_0_607_by_the_formula():
+    assert gaussian_kernel(5, 2.0, folds_tails=True)[[0, 4]] == pytest.approx([0.858] * 2, abs=5e-4)
+    assert gaussian_kernel(5, 2.0)[[0, 4]] == pytest.approx([math.exp(-0.5)] * 2)
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "laplace", "triangular"])
+def test_as_published_counts_are_convolved_as_integers_and_lose_their_decimals(kernel):
+    counts = np.zeros(121)
+    for year, number in HISTOGRAM.items():
+        counts[year] += number
+    whole = convolve1d(counts.clip(5, 1000).astype(np.int64), KERNELS[kernel], mode="constant")
+    years, numbers = list(HISTOGRAM), np.array(list(HISTOGRAM.values()))
+    raw = 1 / whole[years]
+    found = year_weights(ages_of(), "inverse", KERNELS[kernel], truncates_counts=True)[years]
+    assert_allclose(found, raw / np.average(raw, weights=numbers), rtol=1e-12)
+    exact = year_weights(ages_of(), "inverse", KERNELS[kernel])[years]
+    assert 0.001 < np.abs(found / exact - 1).max() < 0.1
+
+
+def test_square_roots_are_not_truncated_as_published_either():
+    arguments = (ages_of(), "sqrt_inverse", gaussian_kernel())
+    assert_allclose(year_weights(*arguments, truncates_counts=True), year_weights(*arguments), rtol=1e-12)
+
+
 def test_the_kernels_are_their_formulas():
     assert_allclose(gaussian_kernel(5, 2.0), [math.exp(-x * x / 8) for x in (-2, -1, 0, 1, 2)])
     assert_allclose(laplace_kernel(5, 2.0), [math.exp(-abs(x) / 2) for x in (-2, -1, 0, 1, 2)])

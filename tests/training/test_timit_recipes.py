@@ -14,9 +14,11 @@ from agegender.evaluation.scores import RMSE
 from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2
+from agegender.training import reweighting
 from agegender.training.config import optimizer_of
 from agegender.training.reweighting import gaussian_kernel, year_weights
 from agegender.training.timit_recipes import TIMIT_RECIPES, TimitRecipe
+from tests.notebook_code import values_of
 from tests.training import notebook_configs
 
 PUBLISHED, INTENDED = TIMIT_RECIPES["as_published"], TIMIT_RECIPES["as_intended"]
@@ -139,3 +141,19 @@ def test_where_ages_reach_far_the_published_cube_runs_away_and_the_intended_loss
     ages = torch.linspace(6, 94, 200)
     assert not errors_in_training(PUBLISHED, ages, seed)[-1] < 1e6  # or no number at all
     assert errors_in_training(INTENDED, ages, seed).max() < 40
+
+
+def weights_by_age(recipe, monkeypatch):
+    """What the notebook gives to ``year_weights`` as kernel and as switches, by its own lines."""
+    asked = {}
+    monkeypatch.setattr(reweighting, "gaussian_kernel", lambda **switches: asked.update(switches))
+    monkeypatch.setattr(reweighting, "year_weights", lambda *_, **switches: asked.update(switches) or np.ones(121))
+    examples = pd.DataFrame({"subject": ["a", "b"], "age": [20.0, 30.0]})
+    given = {"recipe": recipe, "options": ["lds"], "examples": examples, "train": [0, 1], "corpus": "timit"}
+    values_of("timit/3_train", ("ages", "most", "by_age"), given)
+    return asked
+
+
+def test_the_weights_by_age_have_the_habits_of_the_code_as_published_and_none_as_intended(monkeypatch):
+    assert weights_by_age(PUBLISHED, monkeypatch) == {"folds_tails": True, "truncates_counts": True}
+    assert weights_by_age(INTENDED, monkeypatch) == {"folds_tails": False, "truncates_counts": False}
