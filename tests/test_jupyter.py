@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -20,7 +21,7 @@ TOKEN = "a-token-of-the-test"  # noqa: S105
 PAPERS = ("lmtcnn", "levihassner", "imdb", "timit", "commonvoice")
 
 
-def environment(folder):
+def environment_of(folder):
     """Of a process that finds this library, and keeps what belongs to a user in ``folder``."""
     own = {name: str(folder / name) for name in ("XDG_CACHE_HOME", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR")}
     own |= {"IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -83,7 +84,7 @@ def lab(checkout, tmp_path_factory):
     log = own / "log"
     with log.open("w") as file:
         server = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command}"], cwd=checkout, env=environment(own), stdout=file, stderr=file
+            ["/bin/sh", "-c", f"exec {command}"], cwd=checkout, env=environment_of(own), stdout=file, stderr=file
         )
     try:
         running = Lab(port, own / "JUPYTER_RUNTIME_DIR")
@@ -101,11 +102,47 @@ def lab(checkout, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("paper", PAPERS)
-def test_explore_and_train_run_from_their_own_folder_in_jupyterlab(lab, checkout, paper):
-    lab.run(f"notebooks/{paper}/1_explore.ipynb")
-    lab.run(f"notebooks/{paper}/3_train.ipynb")
-    [record] = (checkout / "runs/by-hand" / paper).glob("*/record.json")
-    assert record.parent.name == json.loads(record.read_text())["run"]
-    assert {path.name for path in checkout.iterdir()} >= {"runs", "miniatures", "cache"}
-    assert [path.name for path in (checkout / "notebooks" / paper).iterdir() if path.is_dir()] == []
+def test_explore_and_train_of_every_paper_run_from_their_own_folder_in_jupyterlab(lab, checkout):
+    def explore_and_train(paper):
+        for page in ("1_explore", "3_train"):
+            lab.run(f"notebooks/{paper}/{page}.ipynb")
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(explore_and_train, PAPERS))
+    records = list((checkout / "runs/by-hand").glob("*/*/record.json"))
+    assert sorted(path.parts[-3] for path in records) == sorted(PAPERS)
+    assert [path.parts[-2] for path in records] == [json.loads(path.read_text())["run"] for path in records]
+    assert [path for path in checkout.glob("notebooks/*/*") if path.suffix != ".ipynb"] == []
+
+
+@pytest.fixture
+def call_papermill(tmp_path):
+    """Call papermill in an empty folder, with a library that lies in no checkout."""
+    shutil.copytree(ROOT / "agegender", tmp_path / "site/agegender", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "empty").mkdir()
+    environment = environment_of(tmp_path) | {"PYTHONPATH": str(tmp_path / "site")}
+
+    def call(notebook, *options):
+        command = [BIN / "papermill", ROOT / "notebooks" / notebook, "out.ipynb", "--no-progress-bar", *options]
+        return subprocess.run(command, cwd=tmp_path / "empty", env=environment, capture_output=True, text=True)
+
+    return call
+
+
+@pytest.mark.slow
+def test_notebooks_run_in_an_empty_folder_without_a_checkout(call_papermill, tmp_path):
+    for page in ("3_train", "4_cross_validate"):
+        done = call_papermill(f"commonvoice/{page}.ipynb")
+        assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["out.ipynb"]
+    made = tmp_path / "XDG_CACHE_HOME/agegender"
+    assert sorted(path.name for path in made.iterdir()) == ["cache", "miniatures", "runs"]
+    assert (made / "runs/by-hand/commonvoice/cnn-as_intended-fold0-seed0/record.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_misspelt_parameter_ends_a_notebook_before_anything_runs(call_papermill, tmp_path):
+    done = call_papermill("lmtcnn/3_train.ipynb", "-p", "flod", "1")
+    assert done.returncode != 0
+    assert "this notebook has no parameter 'flod'. Did you mean 'fold'?" in done.stderr
+    assert not (tmp_path / "XDG_CACHE_HOME/agegender").exists()
