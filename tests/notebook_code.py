@@ -32,6 +32,8 @@ def _statements(path: Path) -> list[ast.stmt]:
 
 
 def _assigned(node: ast.stmt) -> set[str]:
-    """The names that a statement binds, also inside an ``if`` or a ``for``."""
-    bound = {child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)}
+    """The names that a statement binds or changes a part of, also inside an ``if`` or a ``for``."""
+    stored = [child for child in ast.walk(node) if isinstance(getattr(child, "ctx", None), ast.Store)]
+    parts = [child.value for child in stored if isinstance(child, ast.Subscript | ast.Attribute)]
+    bound = {child.id for child in [*stored, *parts] if isinstance(child, ast.Name)}
     return bound | ({node.name} if isinstance(node, ast.FunctionDef) else set())

@@ -57,7 +57,9 @@ def read(
     ``subject`` is ``user/face_id`` and ``published_split`` the fold, ``"0"`` to ``"4"``. ``age`` (years) is known
     only for the labels in `EXACT_AGES`; these rows have no ``age_group``, as in the published protocols. Extra columns:
     ``user`` (the album's owner), ``photo`` (``user/original_image``: one photograph can show several subjects),
-    ``face_id`` and ``age_label`` (the label as written).
+    ``face_id``, ``age_label`` (the label as written), ``repeats`` (on how many lines the face stands: published sizes
+    are numbers of lines, of which 117 in the release repeat an earlier one) and ``fold_lines`` (how many lines the file
+    of its fold has).
 
     Quarantined are rows with a label that is not one of the known ones, with a missing picture, and rows listed
     twice. Raises ``ValueError`` for another number of columns, an empty fold, or a user or face in two folds,
@@ -111,6 +113,9 @@ def _rows(table: pd.DataFrame, repair_25_23: bool) -> pd.DataFrame:
             "gender_label": gender,
             LINE: table[LINE],
         }
+    ).assign(
+        repeats=lambda rows: rows.groupby("path")["path"].transform("size").astype("Int64"),
+        fold_lines=lambda rows: rows.groupby("published_split")["path"].transform("size").astype("Int64"),
     )
 
 

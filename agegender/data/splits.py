@@ -166,19 +166,37 @@ def split_by_clip(
     return Split(train=np.sort(shuffled[num_validation:]), validation=np.sort(shuffled[:num_validation]), test=test)
 
 
-def split_as_published(folds: np.ndarray, test_fold: int, seed: int, is_off_by_one: bool = True) -> Split:
+def split_as_published(
+    folds: np.ndarray,
+    test_fold: int,
+    seed: int,
+    is_off_by_one: bool = True,
+    repeats: np.ndarray | None = None,
+    num_other_lines: int = 0,
+) -> Split:
     """Split as the Levi-Hassner list builder does: validation images are drawn at random from the training subjects.
 
     The pool (all folds but one) is shuffled; its first ``n // 10`` images validate, and training starts at image
     ``n // 10 + 1``, so that one image is in neither list (``is_off_by_one=False`` puts it back into training). The
     original shuffles without a seed; here ``seed`` makes it repeatable. Test images are shuffled too.
+
+    The original shuffles and cuts the *lines* of the fold files and drops those without labels afterwards. With
+    ``repeats`` (examples,) an example counts as that many lines, and all of them are in its part; ``num_other_lines``
+    of the pool show no example, are cut with the rest, and vanish from the lists: the lost line may be one of them, and
+    the sizes depend on the draw (``agegender.data.fold_lines``). The copies of an example stay together, behind those
+    that are listed once, so that none is in two parts; the original may tear them apart.
     """
     test, pool = test_and_pool(folds, test_fold)
+    repeats = np.ones(len(folds), np.int64) if repeats is None else repeats
     rng = np.random.default_rng(seed)
-    pool, test = rng.permutation(pool), rng.permutation(test)
-    num_validation = len(pool) // 10
+    drawn, test = rng.permutation(np.append(pool, np.full(num_other_lines, -1))), rng.permutation(test)
+    num_lines = np.where(drawn < 0, 1, repeats[drawn])
+    order = np.argsort(num_lines > 1, kind="stable")
+    lines = np.repeat(drawn[order], num_lines[order])
+    num_validation = len(lines) // 10
     first_train = num_validation + (1 if is_off_by_one else 0)
-    return Split(train=pool[first_train:], validation=pool[:num_validation], test=test)
+    train, validation = lines[first_train:], lines[:num_validation]
+    return Split(train=train[train >= 0], validation=validation[validation >= 0], test=np.repeat(test, repeats[test]))
 
 
 def split_by_image(num_examples: int, seed: int, test_share: float = 0.1) -> Split:

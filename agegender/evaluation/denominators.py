@@ -27,20 +27,23 @@ def num_batches(num_examples: int, batch_size: int) -> int:
     return math.ceil(num_examples / batch_size)
 
 
-def padded_accuracy(correct: ArrayLike, batch_size: int, reading: Reading) -> float:
+def padded_accuracy(correct: ArrayLike, batch_size: int, reading: Reading, repeats: ArrayLike | None = None) -> float:
     """Return the share of right answers as the given reading divides it.
 
     ``correct`` (examples,) holds 0 or 1 (or booleans) in the order of the test set, because which examples are counted
-    twice, or never, depends on it. Raises ``ValueError`` for an unknown reading, an empty input or NaN.
+    twice, or never, depends on it. ``repeats`` (examples,) says on how many lines of a published list each stands: the
+    readings of the published code count lines, ``each_once`` does not. Raises ``ValueError`` for an unknown reading, an
+    empty input or NaN.
 
     >>> right = [1, 1, 1, 0, 0]
     >>> [padded_accuracy(right, 3, reading) for reading in ("each_once", "wrapped", "last_batch_dropped")]
     [0.6, 0.6666666666666666, 0.5]
     """
     hits = checked_column(correct, "correct")
-    steps = num_batches(len(hits), batch_size)
     if reading == "each_once":
         return float(hits.mean())
+    hits = hits if repeats is None else np.repeat(hits, np.asarray(repeats))
+    steps = num_batches(len(hits), batch_size)
     if reading == "wrapped":
         return float(np.resize(hits, steps * batch_size).mean())  # np.resize starts again from the first element
     if reading == "last_batch_dropped":

@@ -55,6 +55,7 @@ _PREDICTIONS = pa.DataFrameSchema(
         "age": pa.Column("float64", nullable=True),
         "p_group_[0-9]+": pa.Column("float32", pa.Check.in_range(0, 1.001), regex=True, required=False),
         "p_female": pa.Column("float32", pa.Check.in_range(0, 1), nullable=True),
+        "repeats": pa.Column("int64", pa.Check.ge(1), required=False),
     }
 )
 

@@ -16,7 +16,10 @@ class LmtcnnRecipe:
     the whole face squashed from 256 to 227 pixels, or the central 227 of 256. ``augmentation`` of ``None`` trains on
     the same squashed faces. ``validation`` images are drawn by image from the training subjects, or are of subjects of
     their own. ``repairs_25_23`` reads Adience's label ``(25, 23)`` as the group (25, 32) instead of leaving it out.
-    ``denominator`` is how the published tables divide: see ``agegender.evaluation.denominators``.
+    ``keeps_repeated_lines`` counts a face as often as the fold files list it (117 lines of Adience repeat an earlier
+    one), ``filters_last`` cuts the published lists out of all lines and drops those without labels afterwards: both in
+    ``agegender.data.fold_lines``. ``denominator`` is how the published tables divide: see
+    ``agegender.evaluation.denominators``.
 
     The learning rate falls to a tenth after each ``decay_share`` of the run: as published after 10,000 of 50,000 steps,
     as intended once, for the last third of a shorter run. What both share is published: the rate of a batch of 128
@@ -33,6 +36,8 @@ class LmtcnnRecipe:
     augmentation: Augmentation | None
     validation: Literal["images", "subjects"]
     is_off_by_one: bool
+    keeps_repeated_lines: bool
+    filters_last: bool
     repairs_25_23: bool
     selects_best: bool
     denominator: Reading
@@ -53,6 +58,8 @@ LMTCNN_RECIPES = {
         augmentation=None,
         validation="images",
         is_off_by_one=True,
+        keeps_repeated_lines=True,
+        filters_last=True,
         repairs_25_23=False,
         selects_best=False,
         denominator="last_batch_dropped",
@@ -66,6 +73,8 @@ LMTCNN_RECIPES = {
         augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         validation="subjects",
         is_off_by_one=False,
+        keeps_repeated_lines=False,
+        filters_last=False,
         repairs_25_23=True,
         selects_best=True,
         denominator="each_once",
@@ -83,9 +92,11 @@ class LeviHassnerRecipe:
     ``normalisation``, ``pooling`` and ``init`` are explained in ``agegender.models.levi_hassner``; of pretraining the
     latter is ``pretraining_init``. ``gender_logits`` is 1 for a sigmoid and 2 for a softmax.
     ``clips_probabilities`` is about the loss of age: ``agegender.models.losses.clipped_log_probabilities``.
-    ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so
-    that its faces are in no part. ``validation`` selects the epoch on the test fold itself, or on subjects of their
-    own; ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None`` takes the centre.
+    ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so that its faces are in no part.
+    ``repairs_25_23`` reads ``(25, 23)`` as the group (25, 32), ``keeps_repeated_lines`` counts a face as often as the
+    fold files list it (``agegender.data.fold_lines``). ``validation`` selects the epoch on the test fold itself, or on
+    subjects of their own; ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None``
+    takes the centre.
     ``best_by`` and ``patience`` (of the single tasks; in validations) are those of ``TrainingConfig``.
 
     ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
@@ -99,6 +110,8 @@ class LeviHassnerRecipe:
     gender_logits: Literal[1, 2]
     clips_probabilities: bool
     misspells_8_12: bool
+    repairs_25_23: bool
+    keeps_repeated_lines: bool
     validation: Literal["test_fold", "subjects"]
     test_augmentation: Augmentation | None
     best_by: Literal["accuracy", "every_task"]
@@ -120,6 +133,8 @@ LEVI_HASSNER_RECIPES = {
         gender_logits=1,
         clips_probabilities=True,
         misspells_8_12=True,
+        repairs_25_23=False,
+        keeps_repeated_lines=True,
         validation="test_fold",
         augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         test_augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
@@ -139,6 +154,8 @@ LEVI_HASSNER_RECIPES = {
         gender_logits=2,
         clips_probabilities=False,
         misspells_8_12=False,
+        repairs_25_23=True,
+        keeps_repeated_lines=False,
         validation="subjects",
         augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         test_augmentation=None,

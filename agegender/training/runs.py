@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from agegender.data.fold_lines import repeats_of
 from agegender.data.manifest import Manifest
 from agegender.evaluation.records import run_name, write_run
 from agegender.models.multitask import MultiTaskModel
@@ -27,11 +28,19 @@ def predictions_table(
     ``examples`` is the whole manifest and ``rows`` the row numbers of the test part; ``decoded`` is what
     ``agegender.training.fit.predict`` returns for them; what the model has no head for stays empty. ``corpus`` is the
     ``source`` of an example where the manifest is a pack of several corpora. No path is kept.
-    Raises ``ValueError`` when there are more or fewer predictions than rows.
+    Where ``rows`` holds an example as often as its corpus lists it (``agegender.data.fold_lines``), the table has it
+    once, with what was said first, and the column ``repeats`` says how often. Raises ``ValueError`` when there are more
+    or fewer predictions than rows, and for an example that is there more often than it is listed.
     """
     for name, values in decoded.items():
         if len(values) != len(rows):
             raise ValueError(f"{len(values)} predictions of {name!r} for {len(rows)} test examples")
+    own, first, repeats = np.unique(rows, return_index=True, return_counts=True)
+    if (repeats > repeats_of(examples)[own]).any():
+        example = own[np.argmax(repeats > repeats_of(examples)[own])]
+        raise ValueError(f"example {example} is in the test part more often than its corpus lists it: split again")
+    in_order = np.argsort(first)
+    rows, decoded = rows[first[in_order]], {name: values[first[in_order]] for name, values in decoded.items()}
     test, missing = examples.iloc[rows], np.full(len(rows), np.nan)
     table = pd.DataFrame(
         {
@@ -48,7 +57,7 @@ def predictions_table(
     for group, probabilities in enumerate(decoded.get("p_group", np.empty((len(test), 0))).T):
         table[f"p_group_{group}"] = probabilities.astype(np.float32)
     table["p_female"] = decoded.get("p_female", missing).astype(np.float32)
-    return table
+    return table.assign(repeats=repeats[in_order]) if repeats.max() > 1 else table
 
 
 def finish_run(

@@ -7,6 +7,7 @@ from agegender.labels import ADIENCE_8
 
 from .published_adience import (
     FACES,
+    FACES_WITH_BOTH,
     GROUPS_OF_BOTH,
     MALES_OF_BOTH,
     OTHERS,
@@ -51,6 +52,17 @@ def test_each_subset_has_the_published_number_of_rows_in_each_fold(published_fol
     manifest = adience.read(published_folds, labels_only=True, subset=subset)
     assert per_fold(manifest) == expected
     assert len(manifest.quarantine) == 0
+
+
+def test_a_face_that_stands_on_several_lines_is_read_once_and_knows_how_many_there_are(tmp_path):
+    manifest = adience.read(write_published_folds(tmp_path, repeats_lines=True), labels_only=True)
+    assert per_fold(manifest) == FACES_WITH_BOTH
+    assert set(manifest.quarantine["reason"]) == {"listed twice, labels agree"}
+    assert len(manifest.quarantine) == 16_258 - 16_156
+    by_fold = manifest.examples.groupby("published_split")
+    assert tuple(by_fold["repeats"].sum()) == WITH_BOTH
+    assert set(manifest.examples["repeats"]) == {1, 2, 3}
+    assert tuple(by_fold["fold_lines"].unique().map(list)) == tuple([count] for count in ROWS)
 
 
 def test_the_joint_test_folds_have_the_published_class_histograms(published_folds):

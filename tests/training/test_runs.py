@@ -174,8 +174,14 @@ def test_a_loss_that_is_no_number_is_not_recorded(folder):
     assert not (folder / "record.json").exists()
 
 
+def test_an_example_that_is_tested_twice_and_listed_once_is_refused():
+    with pytest.raises(ValueError, match="example 5 is in the test part more often than its corpus lists it"):
+        predictions_table(manifest().examples, np.array([5, 5, 3]), 2, decoded())
+
+
 def test_predictions_with_an_example_twice_are_not_recorded(folder):
-    table = predictions_table(manifest().examples, np.array([5, 5, 3]), 2, decoded())
+    table = predictions_table(manifest().examples, np.array([5, 4, 3]), 2, decoded())
+    table.loc[1, "example"] = 5
     with pytest.raises(ValueError, match="example"):
         finish(folder, table=table)
     assert not (folder / "record.json").exists()
