@@ -27,7 +27,7 @@ class AgeClasses(nn.Module):
         super().__init__()
         if len(groups) < 2 or (isinstance(groups, range) and groups.step != 1):
             raise ValueError(f"an age head needs two or more groups, or years in steps of one, got {groups}")
-        self.is_in_years = isinstance(groups, range)
+        self.groups, self.is_in_years = groups, isinstance(groups, range)
         self.target, self.metric = ("age", "mae") if self.is_in_years else ("age_group", "accuracy")
         self.first_year = float(groups.start) if isinstance(groups, range) else 0.0
         years = tuple(groups) if isinstance(groups, range) else groups.midpoints

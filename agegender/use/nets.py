@@ -1,23 +1,25 @@
-"""Building a model again from the facts that its file carries, with what has to happen to a face before it."""
+"""Building a model again from the facts that its file carries, with what has to happen to a face before it.
 
-from collections.abc import Callable
+The facts are all there is: no recipe is read, so that a file means tomorrow what it meant when it was written.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from agegender.data.images import normalise, standardise
 from agegender.data.loading import Batch
-from agegender.labels import AgeScheme, scheme_named
-from agegender.models import levi_hassner, lmtcnn
-from agegender.models.distribution_heads import LabelDistributionHead, MeanVarianceHead
-from agegender.models.heads import AgeGroupHead, AgeRegressionHead, GenderHead, SigmoidGenderHead
+from agegender.labels import AgeScheme
 from agegender.models.ir_resnet import IRResNet
+from agegender.models.levi_hassner import LeviHassner
+from agegender.models.lmtcnn import LMTCNN
 from agegender.models.multitask import MultiTaskModel
-from agegender.models.ordinal_heads import CoralHead, CornHead
 from agegender.models.resnet import ResNetEncoder
+from agegender.use.heads import Facts, heads_of, scheme_of
 
-DECODED_PX = 256
-"""Faces of the nets that crop are decoded to this size and their centre is cut out, as in the intended test."""
+_ENCODERS = {kind.__name__: kind for kind in (LMTCNN, LeviHassner, ResNetEncoder, IRResNet)}
 
 
 @dataclass(frozen=True)
@@ -35,76 +37,48 @@ class Net:
     prepare: Callable[[Batch], Tensor]
 
 
-def net_of(facts: dict) -> Net:
+def net_of(facts: Facts) -> Net:
     """Build the model that a training run described in ``facts``.
 
-    Raises ``ValueError`` for facts that describe no model of this library, and for a model whose answer about one face
-    depends on the other faces of its batch.
+    They have ``encoder`` (``name`` and the arguments of its class), ``heads`` (``facts_of_heads``) and ``input``:
+    ``decoded_px``, ``crop_px``, and ``prepare``, ``"standardise"`` (each face) or ``"normalise"`` (as ImageNet, with
+    ``channel_order``). Raises ``ValueError`` for facts that describe no model of this library, and for a model whose
+    answer about one face depends on the other faces of its batch.
     """
-    builders = {"LMTCNN": _lmtcnn, "LeviHassner": _levi_hassner, "ResNet": _resnet}
-    if facts.get("name") not in builders:
-        raise ValueError("does not say how its model is built: only files written by a training run can be used")
+    model = built(facts, _ENCODERS)
     try:
-        return builders[facts["name"]](facts)
+        reads = facts["input"]
+        prepare = _preparation(reads)
+        return Net(model, scheme_of(facts["heads"]), reads["decoded_px"], reads["crop_px"], prepare)
     except KeyError as missing:
-        raise ValueError(f"does not say how its model is built: the fact {missing} is missing") from None
+        raise ValueError(f"does not say how a face becomes its input: {missing} is missing or unknown") from None
 
 
-def _lmtcnn(facts: dict) -> Net:
-    if facts["architecture"]["uses_batch_statistics_at_test"]:
+def built(facts: Facts, encoders: Mapping[str, type]) -> MultiTaskModel:
+    """Build encoder and heads from ``facts``; ``encoders`` has the classes by name. Raises as ``net_of`` does."""
+    if not isinstance(facts.get("encoder"), dict):
         raise ValueError(
-            "was trained as published: it normalises a face by the other faces of its batch, so it has no answer for a "
-            "face alone. Use a run of the variant as_intended."
+            "does not say how its model is built: only files written by a training run can be used, and those of "
+            "earlier versions did not say enough (train it again)"
         )
-    encoder, scheme = lmtcnn.LMTCNN(**facts["architecture"]), scheme_named(facts["scheme"])
-    heads: dict[str, nn.Module] = {
-        "age": AgeGroupHead(encoder.out_features, scheme),
-        "gender": GenderHead(encoder.out_features),
-    }
-    return Net(MultiTaskModel(encoder, heads), scheme, DECODED_PX, lmtcnn.INPUT_PX, _standardised)
+    try:
+        arguments = dict(facts["encoder"])
+        name = arguments.pop("name")
+        if arguments.get("uses_batch_statistics_at_test"):
+            raise ValueError(
+                "was trained as published: it normalises a face by the other faces of its batch, so it has no answer "
+                "for a face alone. Use a run of the variant as_intended."
+            )
+        encoder = encoders[name](**arguments)
+        return MultiTaskModel(encoder, heads_of(facts["heads"], encoder.out_features))
+    except KeyError as missing:
+        raise ValueError(f"does not say how its model is built: {missing} is missing or unknown") from None
+    except TypeError as error:
+        raise ValueError(f"does not describe a model of this version: {error}") from None
 
 
-def _levi_hassner(facts: dict) -> Net:
-    encoder, scheme = levi_hassner.LeviHassner(**facts["architecture"]), scheme_named(facts["scheme"])
-    gender = SigmoidGenderHead if facts["variant"] == "as_published" else GenderHead
-    heads: dict[str, nn.Module] = {
-        "age": AgeGroupHead(encoder.out_features, scheme),
-        "gender": gender(encoder.out_features),
-    }
-    task = facts["model"].split("-")[0]
-    heads = {name: head for name, head in heads.items() if task in ("both", name)}
-    groups = scheme if "age" in heads else None
-    return Net(MultiTaskModel(encoder, heads), groups, DECODED_PX, levi_hassner.INPUT_PX, _standardised)
-
-
-def _resnet(facts: dict) -> Net:
-    name, age_by, side = facts["model"].split("-")
-    encoder: IRResNet | ResNetEncoder
-    if name.startswith("ir"):
-        encoder = IRResNet(int(name.removeprefix("ir")))  # type: ignore[arg-type]  # refuses another depth
-        hidden = 512
-    else:
-        encoder = ResNetEncoder(int(name.removeprefix("resnet")))  # type: ignore[arg-type]  # likewise
-        hidden = encoder.out_features
-    width = encoder.out_features
-    heads = {"age": _age_in_years(age_by, width, hidden), "gender": GenderHead(width, hidden)}
-    model, order = MultiTaskModel(encoder, heads), facts["channel_order"]
-    return Net(model, None, int(side), None, lambda batch: normalise(batch["images"], order))
-
-
-def _age_in_years(way: str, width: int, hidden: int) -> nn.Module:
-    """The head of a way to say an age, as the run's model name has it."""
-    if way in ("l1", "l2", "huber"):
-        return AgeRegressionHead(width, way, hidden)  # type: ignore[arg-type]  # one of the three
-    classes = {
-        "ce": AgeGroupHead,
-        "dldl": LabelDistributionHead,
-        "meanvariance": MeanVarianceHead,
-        "coral": CoralHead,
-        "corn": CornHead,
-    }
-    return classes[way](width, range(101), hidden)
-
-
-def _standardised(batch: Batch) -> Tensor:
-    return standardise(batch["images"])
+def _preparation(reads: Facts) -> Callable[[Batch], Tensor]:
+    if reads["prepare"] == "standardise":
+        return lambda batch: standardise(batch["images"])
+    order: Any = {"normalise": reads.get("channel_order")}[reads["prepare"]]
+    return lambda batch: normalise(batch["images"], order)

@@ -16,7 +16,7 @@ from agegender.data.loading import EvaluationFaces
 from agegender.data.mtcnn import FaceDetector
 from agegender.training.checkpoints import load_weights, read_facts
 from agegender.training.prediction import predict
-from agegender.use.answers import beside_problems, table_of
+from agegender.use.answers import in_batches, table_of
 from agegender.use.nets import Net, net_of
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ CROP_OF_PACKS = "loose"
 
 BATCH_SIZE = 64
 
-OF_VOICES = ("ResNetSE34V2", "speech net")
-"""How the nets of voices are named in the facts of a file; to build them, more packages are needed than for faces."""
+OF_VOICES = ("ResNetSE34V2", "SpeechCNN", "SpeechRNN", "SpeechBiGRU", "ResidualTCN", "SpeechTCN")
+"""The encoders of voices, as the facts of a file name them: to build them, more packages are needed than for faces."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,15 @@ class Predictor:
         model's training did (its fact ``alignment``); without, each is filled by one upright face already. ``None``
         does what the training did. Raises ``ImportError`` when the detector is needed and not installed.
         """
-        faces: list[np.ndarray] = []
-        problems: list[str | None] = []
         prepare = self._preparation(paths, detect)
-        for number in range(len(paths)):
+
+        def read(number: int) -> np.ndarray | str:
             try:
-                faces.append(prepare(number))
-                problems.append(None)
+                return prepare(number)
             except UnreadableImageError as error:
-                problems.append(str(error))
-        return beside_problems(paths, self._of_faces(np.stack(faces)) if faces else pd.DataFrame(), problems)
+                return str(error)
+
+        return in_batches(paths, read, lambda faces: self._of_faces(np.stack(faces)), BATCH_SIZE, "faces")
 
     def _preparation(self, paths: Sequence[Path], detect: bool | None) -> Callable[[int], np.ndarray]:
         """Return the function that makes the face of file number ``i``."""
@@ -85,7 +84,8 @@ def load_predictor(path: Path) -> "Predictor | VoicePredictor":
         raise FileNotFoundError(f"{path} does not exist: give the model.safetensors of a run folder")
     facts = read_facts(path)
     try:
-        predictor = _of_voices(facts) if facts.get("name") in OF_VOICES else Predictor(net_of(facts), facts)
+        hears = (facts.get("encoder") or {}).get("name") in OF_VOICES
+        predictor = _of_voices(facts) if hears else Predictor(net_of(facts), facts)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from None
     load_weights(predictor.net.model, path)

@@ -3,22 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from agegender.data.clip_loading import Crop
 from agegender.data.loading import Batch
-from agegender.labels import AgeScheme, scheme_named
-from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
+from agegender.labels import AgeScheme
 from agegender.models.frame_nets import ResidualTCN, SpeechBiGRU, SpeechRNN
-from agegender.models.heads import AgeGroupHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2
 from agegender.models.speech_nets import SpeechCNN, SpeechTCN
-from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
-from agegender.training.hearing import HEARINGS
+from agegender.training.hearing import Hearing
+from agegender.use.heads import Facts, scheme_of
+from agegender.use.nets import built
 
-HEARS_WAVEFORM = ("tcn1", "tcn2")
-"""The nets of the Common Voice pipeline that read samples; the others read spectrograms."""
+_ENCODERS = {kind.__name__: kind for kind in (ResNetSE34V2, SpeechCNN, SpeechRNN, SpeechBiGRU, ResidualTCN, SpeechTCN)}
 
 
 @dataclass(frozen=True)
@@ -38,50 +36,26 @@ class VoiceNet:
     prepare: Callable[[Batch], Tensor]
 
 
-def voice_net_of(facts: dict) -> VoiceNet:
+def voice_net_of(facts: Facts) -> VoiceNet:
     """Build the model that a training run described in ``facts``.
 
-    Raises ``ValueError`` for facts that describe no model of voices of this library.
+    ``encoder`` and ``heads`` are as for ``agegender.use.nets.net_of``; ``input`` has ``num_crops``, and either
+    ``prepare`` ``"samples"`` with ``rate_hz`` and ``crop_samples``, or ``"decibels"`` or ``"waveform"`` with the values
+    of a ``Hearing``. As published, what is tested may be distorted at random; here no clip is. Raises ``ValueError``
+    for facts that describe no model of voices of this library.
     """
-    if facts.get("name") not in _BUILDERS:
-        raise ValueError("does not say how its model is built: only files written by a training run can be used")
+    model = built(facts, _ENCODERS)
     try:
-        return _BUILDERS[facts["name"]](facts)
-    except KeyError as missing:
-        raise ValueError(f"does not say how its model is built: the fact {missing} is missing or unknown") from None
-
-
-def _of_timit(facts: dict) -> VoiceNet:
-    encoder = ResNetSE34V2(facts["num_mels"], facts["pooling"], uses_log=facts["uses_log"])
-    width = encoder.out_features
-    makers: dict[str, Callable[[], nn.Module]] = {
-        "age": lambda: DeepAgeHead(width, unit_years=facts["unit_years"]),
-        "gender": lambda: DeepGenderHead(width),
-    }
-    model = MultiTaskModel(encoder, {task: makers[task]() for task in facts["heads"]})
-    crop = Crop(facts["crop_samples"])
-    return VoiceNet(model, None, facts["rate_hz"], crop, facts["num_crops"], 16, lambda batch: batch["clips"])
-
-
-def _of_commonvoice(facts: dict) -> VoiceNet:
-    """As published, what is tested is distorted at random; here no clip is, whatever the variant."""
-    hearing, scheme = HEARINGS[facts["corpus"]], scheme_named(facts["scheme"])
-    recurrence = COMMONVOICE_RECIPES[facts["variant"]].recurrence
-    name = facts["model"].partition("-")[0]
-    makers: dict[str, Callable[[], nn.Module]] = {
-        "cnn": lambda: SpeechCNN(num_frames=hearing.num_frames),
-        "rnn": SpeechRNN,
-        "bigru": SpeechBiGRU,
-        "tcn": ResidualTCN,
-        "tcn1": lambda: SpeechTCN(1, recurrence),
-        "tcn2": lambda: SpeechTCN(2, recurrence),
-    }
-    encoder = makers[name]()
-    model = MultiTaskModel(encoder, {"age": AgeGroupHead(encoder.out_features, scheme, init="torch")})  # type: ignore[arg-type]
-    if name in HEARS_WAVEFORM:  # recurrent over its batch as published, so that a clip has to be alone in it
-        batch_size = 1 if recurrence == "batch" else 32
-        return VoiceNet(model, scheme, hearing.rate_hz, hearing.crop, 1, batch_size, hearing.waveforms())
-    return VoiceNet(model, scheme, hearing.rate_hz, hearing.crop, 1, 32, hearing.spectrograms())
-
-
-_BUILDERS = {"ResNetSE34V2": _of_timit, "speech net": _of_commonvoice}
+        reads = dict(facts["input"])
+        kind, num_crops = reads.pop("prepare"), reads.pop("num_crops")
+        scheme = scheme_of(facts["heads"])
+        if kind == "samples":
+            crop = Crop(reads["crop_samples"])
+            return VoiceNet(model, scheme, reads["rate_hz"], crop, num_crops, 16, lambda batch: batch["clips"])
+        hearing = Hearing(**reads)
+        prepare = {"decibels": hearing.spectrograms, "waveform": hearing.waveforms}[kind]()
+        # recurrent over its batch, as one net was published: a clip has to be alone in it
+        batch_size = 1 if facts["encoder"].get("recurrence") == "batch" else 32
+        return VoiceNet(model, scheme, hearing.rate_hz, hearing.crop, num_crops, batch_size, prepare)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"does not say how a clip becomes its input: {error} is missing or unknown") from None

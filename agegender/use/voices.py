@@ -13,7 +13,7 @@ from agegender.data.audio import UnreadableClipError, read_clip
 from agegender.data.clip_loading import EvaluationClips
 from agegender.data.clips import as_int16, clips_in_memory
 from agegender.training.prediction import predict
-from agegender.use.answers import beside_problems, table_of
+from agegender.use.answers import in_batches, table_of
 from agegender.use.voice_nets import VoiceNet
 
 
@@ -33,16 +33,14 @@ class VoicePredictor:
         """
         if detect:
             raise ValueError("this model is asked about recordings: there is no face to detect")
-        recordings: list[np.ndarray] = []
-        problems: list[str | None] = []
-        for path in paths:
+
+        def read(number: int) -> np.ndarray | str:
             try:
-                recordings.append(as_int16(read_clip(Path(path), self.net.rate_hz)))
-                problems.append(None)
+                return as_int16(read_clip(Path(paths[number]), self.net.rate_hz))
             except UnreadableClipError as error:
-                problems.append(str(error))
-        said = self._of_recordings(recordings) if recordings else pd.DataFrame()
-        return beside_problems(paths, said, problems)
+                return str(error)
+
+        return in_batches(paths, read, self._of_recordings, self.net.batch_size, "voices")
 
     def _of_recordings(self, recordings: list[np.ndarray]) -> pd.DataFrame:
         net = self.net

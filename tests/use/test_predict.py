@@ -17,8 +17,12 @@ from agegender.models.lmtcnn import LMTCNN
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet import ResNetEncoder
 from agegender.training.checkpoints import save_weights
+from agegender.use import predict as use
+from agegender.use.heads import facts_of_heads
 from agegender.use.predict import load_predictor
 from tests.photographs import draw, photo_of
+
+STANDARDISED = {"decoded_px": 256, "crop_px": 227, "prepare": "standardise"}
 
 
 def write_model(path, uses_batch_statistics_at_test=False, **changes):
@@ -32,7 +36,8 @@ def write_model(path, uses_batch_statistics_at_test=False, **changes):
     model = MultiTaskModel(encoder, {"age": AgeGroupHead(512, ADIENCE_8), "gender": GenderHead(512)})
     for layer in (encoder.full1, encoder.full2, model.heads["age"].linear, model.heads["gender"].linear):
         torch.nn.init.normal_(layer.weight, std=0.05)  # so that faces are told apart without training
-    save_weights(model, path, {"name": "LMTCNN", "architecture": architecture, "scheme": "adience-8"} | changes)
+    facts = {"encoder": {"name": "LMTCNN", **architecture}, "heads": facts_of_heads(model), "input": STANDARDISED}
+    save_weights(model, path, facts | changes)
     return model
 
 
@@ -123,6 +128,29 @@ def test_only_unreadable_files_make_a_table_of_problems(folder):
     assert table.columns.tolist() == ["path", "problem"]
 
 
+def test_few_faces_are_in_memory_at_once_and_the_table_is_that_of_all(folder, monkeypatch):
+    """However many files are given: unreadable ones keep their places between batches."""
+    write_model(folder / "model.safetensors")
+    names = ["0.png", "broken.jpg", "1.png", "2.png", "missing.png", "0.png", "1.png", "broken.jpg"]
+    predictor, files = load_predictor(folder / "model.safetensors"), [folder / name for name in names]
+    whole = predictor.of_files(files)
+    asked = []
+
+    def noted(self, faces, answer=use.Predictor._of_faces):
+        asked.append(len(faces))
+        return answer(self, faces)
+
+    monkeypatch.setattr(use.Predictor, "_of_faces", noted)
+    monkeypatch.setattr(use, "BATCH_SIZE", 2)
+    parts = predictor.of_files(files)
+    assert asked == [2, 2, 1]
+    assert parts["path"].tolist() == [str(file) for file in files]
+    assert parts["problem"].notna().tolist() == [name in ("broken.jpg", "missing.png") for name in names]
+    pd.testing.assert_frame_equal(parts, whole, rtol=1e-4)
+    assert parts["age"][0] == pytest.approx(parts["age"][5], abs=1e-4)
+    assert whole["age"].std() > 0  # else the order could not be told
+
+
 def test_a_model_that_needs_company_is_refused(folder):
     write_model(folder / "published.safetensors", uses_batch_statistics_at_test=True)
     with pytest.raises(ValueError, match="no answer for a face alone"):
@@ -130,7 +158,7 @@ def test_a_model_that_needs_company_is_refused(folder):
 
 
 def test_a_file_of_another_make_is_refused(folder):
-    write_model(folder / "other.safetensors", name="ResNet")
+    write_model(folder / "other.safetensors", encoder={"name": "VGG"})
     with pytest.raises(ValueError, match="does not say how its model is built"):
         load_predictor(folder / "other.safetensors")
     with pytest.raises(ValueError, match=r"broken\.jpg is no safetensors file"):
@@ -154,7 +182,9 @@ def write_years_model(path):
     torch.manual_seed(0)
     heads = {"age": AgeRegressionHead(512, "l1", 512, 33.0), "gender": GenderHead(512, 512)}
     model = MultiTaskModel(ResNetEncoder(18), heads)
-    save_weights(model, path, {"name": "ResNet", "model": "resnet18-l1-64", "channel_order": "bgr", "alignment": None})
+    reads = {"decoded_px": 64, "crop_px": None, "prepare": "normalise", "channel_order": "bgr"}
+    facts = {"encoder": {"name": "ResNetEncoder", "depth": 18}, "heads": facts_of_heads(model), "input": reads}
+    save_weights(model, path, facts | {"alignment": None})
     return model.eval()
 
 
@@ -174,8 +204,8 @@ def test_a_model_of_one_task_says_nothing_about_the_other(folder, tmp_path, task
     architecture = {"normalisation": "caffe", "pooling": "floor", "init": "he"}
     heads = {"age": AgeGroupHead(512, ADIENCE_8), "gender": GenderHead(512)}
     model = MultiTaskModel(LeviHassner(**architecture), {task: heads[task]})
-    facts = {"name": "LeviHassner", "architecture": architecture, "scheme": "adience-8", "variant": "as_intended"}
-    save_weights(model, tmp_path / "single.safetensors", facts | {"model": task})
+    facts = {"encoder": {"name": "LeviHassner", **architecture}, "heads": facts_of_heads(model), "input": STANDARDISED}
+    save_weights(model, tmp_path / "single.safetensors", facts)
     table = load_predictor(tmp_path / "single.safetensors").of_files([folder / "1.png"])
     said = {name for name in table if not name.startswith("p (")} - {"path", "problem"}
     assert said == columns

@@ -1,7 +1,9 @@
 """Trained models on recordings: the answers are those of the test, and a file that cannot be used says why."""
 
 import importlib
+import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -27,17 +29,25 @@ from agegender.training.checkpoints import save_weights
 from agegender.training.hearing import HEARINGS
 from agegender.training.prediction import predict
 from agegender.use import predict as use
+from agegender.use import voice_nets
+from agegender.use.heads import facts_of_heads
 from agegender.use.predict import load_predictor
 from agegender.use.voice_nets import voice_net_of
+from agegender.use.voices import VoicePredictor
 
 RATE = 16_000
-TIMIT = {"name": "ResNetSE34V2", "num_mels": 40, "pooling": "asp", "uses_log": False, "heads": ["age", "gender"]}
-TIMIT |= {"unit_years": 100.0, "rate_hz": RATE, "crop_samples": 4_000, "num_crops": 3, "model": "scratch-mel"}
+HEADS = {"age": {"name": "DeepAgeHead", "unit_years": 100.0}, "gender": {"name": "DeepGenderHead"}}
+SAMPLES = {"prepare": "samples", "rate_hz": RATE, "crop_samples": 4_000, "num_crops": 3}
+MEL = {"name": "ResNetSE34V2", "num_mels": 40, "pooling": "asp", "uses_log": False}
+TIMIT = {"encoder": MEL, "heads": HEADS, "input": SAMPLES}
+HEARING = HEARINGS["speechocean762"]
 
 
-def commonvoice_facts(model="bigru", variant="as_intended"):
-    facts = {"name": "speech net", "scheme": "speechocean-6", "corpus": "speechocean762"}
-    return facts | {"model": model, "variant": variant, "fold": 0, "seed": 0}
+def facts_of(model, prepare="decibels", **arguments):
+    """What a run of the Common Voice pipeline saves of its net."""
+    encoder = {"name": type(model.encoder).__name__, **arguments}
+    reads = {"prepare": prepare, "num_crops": 1, **vars(HEARING)}
+    return json.loads(json.dumps({"encoder": encoder, "heads": facts_of_heads(model), "input": reads}))
 
 
 def say(number, seconds=0.8):
@@ -71,6 +81,7 @@ def timit(tmp_path_factory):
     for head in heads.values():
         torch.nn.init.normal_(head.linear.weight, std=0.5)  # so that voices are told apart without training
     model = MultiTaskModel(encoder, heads)
+    assert facts_of_heads(model) == HEADS
     path = tmp_path_factory.mktemp("timit") / "model.safetensors"
     save_weights(model, path, TIMIT)
     return path, model.eval()
@@ -133,14 +144,13 @@ def test_the_command_answers_about_recordings_and_refuses_to_look_for_faces(fold
     assert "there is no face to detect" in capsys.readouterr().err
 
 
-HEARING = HEARINGS["speechocean762"]
 NETS = {
-    "cnn": lambda: SpeechCNN(num_frames=HEARING.num_frames),
-    "rnn": SpeechRNN,
-    "bigru-byclip": SpeechBiGRU,
-    "tcn": ResidualTCN,
-    "tcn1": lambda: SpeechTCN(1, "time"),
-    "tcn2": lambda: SpeechTCN(2, "time"),
+    "cnn": (SpeechCNN, {"num_frames": HEARING.num_frames}),
+    "rnn": (SpeechRNN, {}),
+    "narrow": (SpeechBiGRU, {"hidden_features": 16}),
+    "tcn": (ResidualTCN, {}),
+    "tcn1": (SpeechTCN, {"version": 1, "recurrence": "time"}),
+    "tcn2": (SpeechTCN, {"version": 2, "recurrence": "time"}),
 }
 
 
@@ -149,13 +159,15 @@ def grouped(encoder):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_net_of_age_groups_is_the_one_that_its_name_and_variant_say(name):
+def test_a_net_of_age_groups_is_the_one_that_was_saved(name):
     torch.manual_seed(0)
-    trained = grouped(NETS[name]())
-    net = voice_net_of(commonvoice_facts(name))
+    kind, arguments = NETS[name]
+    trained = grouped(kind(**arguments))
+    prepare = "waveform" if kind is SpeechTCN else "decibels"
+    net = voice_net_of(facts_of(trained, prepare, **arguments))
     net.model.load_state_dict(trained.state_dict())
     clips = torch.from_numpy(np.stack([as_int16(np.resize(say(number), HEARING.num_samples)) for number in (0, 1)]))
-    heard = HEARING.waveforms() if name.startswith("tcn") and name != "tcn" else HEARING.spectrograms()
+    heard = HEARING.waveforms() if kind is SpeechTCN else HEARING.spectrograms()
     with torch.no_grad():
         expected = trained.decode(trained(heard({"clips": clips})))
         said = net.model.eval().decode(net.model(net.prepare({"clips": clips})))
@@ -165,7 +177,7 @@ def test_a_net_of_age_groups_is_the_one_that_its_name_and_variant_say(name):
 
 def test_a_model_of_age_groups_says_groups_and_no_gender(folder, tmp_path):
     model = grouped(SpeechBiGRU())
-    save_weights(model, tmp_path / "model.safetensors", commonvoice_facts())
+    save_weights(model, tmp_path / "model.safetensors", facts_of(model))
     table = load_predictor(tmp_path / "model.safetensors").of_files([folder / "0.wav"])
     said = soundfile.read(folder / "0.wav", dtype="float32")[0]
     clip = torch.from_numpy(np.pad(as_int16(said), (0, HEARING.num_samples - len(said))))[None]
@@ -178,7 +190,8 @@ def test_a_model_of_age_groups_says_groups_and_no_gender(folder, tmp_path):
 
 def test_a_net_that_is_recurrent_over_its_batch_hears_every_clip_alone(folder, tmp_path):
     torch.manual_seed(0)
-    save_weights(grouped(SpeechTCN(1, "batch")), tmp_path / "t.safetensors", commonvoice_facts("tcn1", "as_published"))
+    model = grouped(SpeechTCN(1, "batch"))
+    save_weights(model, tmp_path / "t.safetensors", facts_of(model, "waveform", version=1, recurrence="batch"))
     predictor = load_predictor(tmp_path / "t.safetensors")
     files = [folder / f"{number}.wav" for number in range(3)]
     together, alone = predictor.of_files(files), predictor.of_files(files[2:])
@@ -188,12 +201,13 @@ def test_a_net_that_is_recurrent_over_its_batch_hears_every_clip_alone(folder, t
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"name": "ResNetSE34V2"}, "the fact 'num_mels' is missing"),
-        (TIMIT | {"heads": ["age", "height"]}, "the fact 'height' is missing or unknown"),
-        (TIMIT | {"pooling": "max"}, "unknown pooling 'max'"),
-        (commonvoice_facts("lstm"), "the fact 'lstm' is missing or unknown"),
-        (commonvoice_facts() | {"corpus": "elsewhere"}, "the fact 'elsewhere' is missing or unknown"),
-        ({"name": "LMTCNN"}, "does not say how its model is built"),
+        ({"encoder": MEL}, "'heads' is missing"),
+        (TIMIT | {"heads": {"height": {"name": "HeightHead"}}}, "has a head 'HeightHead', which this version"),
+        (TIMIT | {"encoder": MEL | {"pooling": "max"}}, "unknown pooling 'max'"),
+        (TIMIT | {"encoder": {"name": "LSTM"}}, "'LSTM' is missing or unknown"),
+        (TIMIT | {"input": SAMPLES | {"prepare": "notes"}}, "becomes its input: .* is missing or unknown"),
+        (TIMIT | {"input": {"prepare": "samples", "num_crops": 1}}, "becomes its input: 'crop_samples' is missing"),
+        ({"name": "speech net", "corpus": "speechocean762", "model": "cnn"}, "earlier versions did not say enough"),
     ],
 )
 def test_facts_that_describe_no_model_of_voices_are_refused(facts, message):
@@ -202,9 +216,24 @@ def test_facts_that_describe_no_model_of_voices_are_refused(facts, message):
 
 
 def test_every_net_of_voices_is_known_by_its_name():
-    for name in use.OF_VOICES:
-        with pytest.raises(ValueError, match=r"the fact .* is missing or unknown"):
-            voice_net_of({"name": name})
+    assert set(use.OF_VOICES) == set(voice_nets._ENCODERS)
+
+
+def test_few_recordings_are_in_memory_at_once_and_the_table_is_that_of_all(folder, timit, monkeypatch):
+    predictor = load_predictor(timit[0])
+    files = [folder / name for name in ("0.wav", "empty.wav", "1.wav", "2.wav", "text.wav", "0.wav")]
+    whole = predictor.of_files(files)
+    asked = []
+
+    def noted(self, recordings, answer=VoicePredictor._of_recordings):
+        asked.append(len(recordings))
+        return answer(self, recordings)
+
+    monkeypatch.setattr(VoicePredictor, "_of_recordings", noted)
+    parts = replace(predictor, net=replace(predictor.net, batch_size=3)).of_files(files)
+    assert asked == [3, 1]
+    pd.testing.assert_frame_equal(parts, whole, rtol=1e-4)
+    assert whole["problem"].notna().tolist() == [False, True, False, False, True, False]
 
 
 def test_faces_need_no_package_of_voices_and_voices_name_what_to_install(timit, monkeypatch):
