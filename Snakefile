@@ -19,11 +19,11 @@ if config.get("lifeline"):
     end_with_parent()
 
 PRESET = read_preset(Path(f"presets/{config['preset']}.yaml"))
-HAS_DATA = bool(PRESET.corpora) or config.get("data", False)
-DATA = f"miniatures/{PRESET.name}" if PRESET.corpora else f"cache/data/{PRESET.name}"
-STAGES = PRESET.stages if HAS_DATA else ()
+CALL = json.loads(Path(config["call"]).read_text())  # what make_book.py has found out: papers, data, missing pages
+STAGES = [stage for stage in PRESET.stages if stage.paper in CALL["papers"]]
+MISSING = CALL["missing"]  # pages that could not be computed -> why; when there are any, nothing is computed any more
 RECORD_PAGES = pages_of_records()
-PAGES = {page.placed: page for page in [*RECORD_PAGES, *(pages_of_runs(PRESET) if HAS_DATA else [])]}
+PAGES = {page.placed: page for page in [*RECORD_PAGES, *pages_of_runs(PRESET, CALL["papers"])]}
 PROSE = sorted(str(path) for path in Path("book").rglob("*.md") if not {"_build", "executed"} & set(path.parts))
 BOOK = [*PROSE, "book/_config.yml", "book/references.bib", "book/_static/tables.css", *map(str, Path("book/_ext").glob("*.py"))]
 CARD_FILES = sorted(path.name for path in Path("data_cards").glob("*"))
@@ -36,12 +36,12 @@ def earlier(stage, wildcards):
 
 def parameters(stage, wildcards):
     """What is injected into the notebook of a run."""
-    return json.dumps(stage.parameters_of(wildcards.run, {"data": DATA, "records": f"runs/{PRESET.name}/{stage.source}"}))
+    return json.dumps(PRESET.parameters_of(stage, wildcards.run))
 
 
-def of_page(attribute, wildcards):
-    """An attribute of the page that a rule makes."""
-    return getattr(PAGES[f"{EXECUTED}/{wildcards.page}.ipynb"], attribute)
+def placed(wildcards):
+    """The page that a rule makes."""
+    return PAGES[f"{EXECUTED}/{wildcards.page}.ipynb"]
 
 
 def record_files(page):
@@ -59,7 +59,8 @@ def record_parameters(page):
 
 EXECUTE = (
     "exec env OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} {sys.executable:q} book/tools/run_notebook.py "
-    "{input.notebook:q} {output[0]:q} --parameters {params.parameters:q} --name {params.label:q} --writes {params.writes}"
+    "{input.notebook:q} {output[0]:q} --parameters {params.parameters:q} --name {params.label:q} --writes {params.writes} "
+    "--call {config[call]:q}"
 )
 
 
@@ -98,18 +99,19 @@ rule miniature:
         "{params.agegender:q} miniature {wildcards.corpus} miniatures/{wildcards.preset}/{wildcards.corpus} {params.options}"
 
 
-for stage in STAGES:
+for stage in STAGES if not MISSING else []:
 
     rule:
         name:
             f"{stage.paper}_{stage.name}"
         input:
             notebook=stage.notebook,
-            corpora=[f"{DATA}/{corpus}.done" for corpus in stage.corpora if corpus in PRESET.corpora],
+            corpora=[f"{PRESET.data}/{corpus}.done" for corpus in stage.corpora if corpus in PRESET.corpora],
             earlier=partial(earlier, stage),
         output:
             stage.folder("{run}") + "/notebook.ipynb",
-            [f"{stage.folder('{run}')}/{file}" for file in stage.writes],
+            # not the weights: what is named here is removed before a run is repeated, and they save its training
+            [f"{stage.folder('{run}')}/{file}" for file in stage.writes if file != "model.safetensors"],
         params:
             parameters=partial(parameters, stage),
             label=f"{stage.paper} {stage.name} {{run}}" if stage.matrix else f"{stage.paper} {stage.name}",
@@ -121,7 +123,7 @@ for stage in STAGES:
             EXECUTE
 
 
-for page in RECORD_PAGES:
+for page in RECORD_PAGES if not MISSING else []:
 
     rule:
         name:
@@ -141,16 +143,17 @@ for page in RECORD_PAGES:
 
 rule place:
     input:
-        notebook=partial(of_page, "notebook"),
+        notebook=lambda wildcards: placed(wildcards).shown_notebook(MISSING),
     output:
         EXECUTED + "/{page}.ipynb",
     params:
-        mark=partial(of_page, "mark"),
-        banner=partial(of_page, "banner"),
+        mark=lambda wildcards: placed(wildcards).mark,
+        banner=lambda wildcards: placed(wildcards).banner,
+        missing=lambda wildcards: MISSING.get(placed(wildcards).placed, ""),
     wildcard_constraints:
         page=pattern_of([page.removeprefix(f"{EXECUTED}/").removesuffix(".ipynb") for page in PAGES]),
     shell:
-        "{sys.executable:q} book/tools/place_notebook.py {input:q} {output:q} {params.mark:q} {params.banner:q}"
+        "{sys.executable:q} book/tools/place_notebook.py {input:q} {output:q} {params.mark:q} {params.banner:q} {params.missing:q}"
 
 
 rule contents:

@@ -1,5 +1,6 @@
 """Which executed notebooks become pages of the book, and its table of contents."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,21 @@ class Page:
         """The copy of it below ``book/``."""
         return f"{EXECUTED}/{self._folder}/{self.run}.ipynb"
 
+    def shown_notebook(self, missing: Container[str]) -> str:
+        """What the page shows; the notebook as it was not run, if the page is one of the ``missing``."""
+        return self.stage.notebook if self.placed in missing else self.notebook
 
-def pages_of_runs(preset: Preset) -> list[Page]:
-    """Return the pages that a preset's runs fill: every stage without matrix, and of others the runs to be shown."""
+
+def pages_of_runs(preset: Preset, papers: Container[str] | None = None) -> list[Page]:
+    """Return the pages that a preset's runs fill: every stage without matrix, and of others the runs to be shown.
+
+    Of ``papers`` only, if they are given.
+    """
     banner = (MINIATURE if preset.corpora else OWN_RUN).format(preset=preset.name)
     return [
         Page(stage, run, f"{preset.name}: {run}" if stage.matrix else preset.name, banner)
         for stage in preset.stages
+        if papers is None or stage.paper in papers
         for run in (stage.shown if stage.matrix else (stage.name,))
     ]
 
@@ -102,3 +111,35 @@ def table_of_contents(pages: list[Page], cards: list[str]) -> str:
         parts.append({"caption": paper, "chapters": [{"file": file} for file in intro + files]})
     parts.append({"caption": "At the end", "chapters": [{"file": "references"}]})
     return yaml.safe_dump({"format": "jb-book", "root": "index", "parts": parts}, sort_keys=False)
+
+
+def not_ended(preset: Preset, pages: list[Page]) -> dict[str, str]:
+    """Return the pages whose notebook has not been run to its end since what it needs has: page -> why."""
+    return {page.placed: reason for page in pages if (reason := _why_not_ended(preset, page))}
+
+
+def _why_not_ended(preset: Preset, page: Page) -> str:
+    executed = Path(page.notebook)
+    earlier = [] if page.recorded else preset.needed_by(page.stage, page.run)
+    waits_for = [other.folder(run) for other, run in earlier if not _has_ended(preset, other, run)]
+    if waits_for:
+        rest = f" and {len(waits_for) - 3} more" if len(waits_for) > 3 else ""
+        return f"It needs runs that did not end: {', '.join(f'`{folder}`' for folder in waits_for[:3])}{rest}."
+    if executed.is_file() and (page.recorded or _has_ended(preset, page.stage, page.run)):
+        return ""
+    failed = executed.with_suffix(".failed.ipynb")
+    where = f"see `{failed}`, which ends with the error" if failed.is_file() else "the messages of `make` say why"
+    return f"Its notebook did not run to its end: {where}."
+
+
+def _has_ended(preset: Preset, stage: Stage, run: str) -> bool:
+    """Whether a run has ended, later than all runs that it needs."""
+    own = Path(stage.folder(run)) / "notebook.ipynb"
+    earlier = preset.needed_by(stage, run)
+    return own.is_file() and all(
+        _has_ended(preset, other, each) and _time_of(other, each) <= own.stat().st_mtime_ns for other, each in earlier
+    )
+
+
+def _time_of(stage: Stage, run: str) -> int:
+    return (Path(stage.folder(run)) / "notebook.ipynb").stat().st_mtime_ns

@@ -8,17 +8,32 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import IO
 
+from chapters import not_ended, pages_of_records, pages_of_runs
+from corpora_found import missing, state_of_stage, states
 from lifeline import end_with_parent
-from plan import BEFORE, PRESETS, Preset, PresetError, read_preset, recorded_runs
+from plan import BEFORE, PRESETS, Preset, PresetError, Stage, read_preset, recorded_runs
+from stamps import move_to_before, read_stamp, why_of_another_run, write_stamp
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = Path(".snakemake/make-book.lock")
+CALL = Path(".snakemake/make-book.json")
+"""What the Snakefile and the runs have to know of this call."""
+
+NOISE = re.compile(
+    r"$|\[\w{3} \w{3} [ \d]\d |Assuming unrestricted|Building DAG|Using shell|Provided cores|Rules claiming|"
+    r"Select jobs|Execute \d+ jobs|Finished jobid|Complete log|Elapsed time|Exiting because|WorkflowError:|"
+    r"At least one job did not|RuleException:|CalledProcessError in file|Command 'set -euo pipefail"
+)
+"""Lines of Snakemake's that tell a reader nothing: a run that fails has said why by itself."""
+
+WHAT_DATA = "The chapter 'Reproduce' of the book (book/reproduce.md) says what the folder holds."
 
 
 def take_lock() -> IO[str]:
@@ -55,18 +70,30 @@ def link_data(preset: Preset, data: str) -> bool:
     return True
 
 
-def explain_data(preset: Preset, has_data: bool) -> None:
-    """Say what will be computed; end the program if it is nothing."""
-    papers = {stage.paper for stage in preset.stages}
-    if preset.corpora or has_data:
-        print(f"preset {preset.name}: {sum(len(stage.runs) for stage in preset.stages)} notebook runs", flush=True)
-    elif any(recorded_runs(preset.name, paper) for paper in papers):
+def papers_to_run(preset: Preset, target: str, data: str) -> tuple[list[str], list[str]]:
+    """Return the papers whose corpora are there, and a line about each of the others.
+
+    ``data`` is the folder that the reader gave, empty for none. Ends the program if nothing can be done.
+    """
+    papers = list(dict.fromkeys(stage.paper for stage in preset.stages))
+    if preset.corpora:
+        return papers, []
+    has_records = any(recorded_runs(preset.name, paper) for paper in papers)
+    if not data and target == "book" and has_records:
         print(f"preset {preset.name}, no AGEGENDER_DATA: only the pages from committed records are built", flush=True)
-    else:
+        return [], []
+    if not data:
         sys.exit(
-            f"preset {preset.name} needs data: make book PRESET={preset.name} AGEGENDER_DATA=<folder>\n"
-            "The chapter 'Reproduce' of the book (book/reproduce.md) says what the folder holds."
+            f"preset {preset.name} needs data: make {target} PRESET={preset.name} AGEGENDER_DATA=<folder>\n{WHAT_DATA}"
         )
+    lacking = {paper: "; ".join(reasons) for paper, reasons in missing(preset, Path(data).expanduser()).items()}
+    if len(lacking) == len(papers):
+        reasons = "\n".join(f"  {paper}: {reason}" for paper, reason in lacking.items())
+        sys.exit(
+            f"AGEGENDER_DATA={data}: no paper of preset {preset.name} has its corpora there\n{reasons}\n{WHAT_DATA}"
+        )
+    left_out = [f"note: {paper} is left out: {reason}" for paper, reason in lacking.items()]
+    return [paper for paper in papers if paper not in lacking], left_out
 
 
 def set_aside_foreign_runs(preset: Preset) -> None:
@@ -81,17 +108,57 @@ def set_aside_foreign_runs(preset: Preset) -> None:
                 print(f"note: {folder} is no run of preset {preset.name}: moved to {target}", flush=True)
 
 
-def snakemake(preset: Preset, has_data: bool, jobs: int, target: str, lock: IO[str]) -> int:
+def set_aside_runs_of_others(preset: Preset, stages: list[Stage], known: dict[str, str]) -> None:
+    """Move runs that have ended, but not as the preset has them, to ``<run>.before``: they are run again.
+
+    Their parameters or data have changed, or somebody else has written into their folder. ``known`` has the states of
+    the corpora. A run of an earlier version, which did not note the state of its data, is taken to be of this one.
+    """
+    for stage, run in [(each, run) for each in stages for run in each.runs]:
+        folder, data = Path(stage.folder(run)), state_of_stage(stage, known)
+        if not (folder / "notebook.ipynb").is_file():
+            continue
+        reason = why_of_another_run(folder, {"parameters": preset.parameters_of(stage, run), "data": data})
+        if reason:
+            print(f"note: {folder} is run again: {reason}; it is now {move_to_before(folder)}", flush=True)
+        elif data and "data" not in (stamp := read_stamp(folder)):
+            write_stamp(folder, stamp | {"data": data})
+
+
+def snakemake(preset: Preset, call: dict, jobs: int, target: str, lock: IO[str]) -> int:
     """Run Snakemake and return its exit status; the lock is held until it ends, even if this process does not live."""
+    CALL.write_text(json.dumps(call), encoding="utf-8")
     program = str(Path(sys.executable).parent / "snakemake")
-    config = ["--config", f"preset={preset.name}", f"data={has_data}", "lifeline=True"]
+    config = ["--config", f"preset={preset.name}", f"call={CALL}", "lifeline=True"]
     options = ["--nolock", "--rerun-incomplete", "--keep-going", "--rerun-triggers", "mtime", "params", "input"]
     quiet = ["--quiet", "host", "reason", "rules"]
     command = [program, "--cores", str(jobs), *options, *quiet, *config, "--", target]
-    try:
-        return subprocess.run(command, pass_fds=[lock.fileno()]).returncode
-    except KeyboardInterrupt:
-        return 130
+    started = time.monotonic()
+    with subprocess.Popen(
+        command, pass_fds=[lock.fileno()], stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        try:
+            for line in process.stderr or ():
+                say(told(line.rstrip(), time.monotonic() - started), sys.stderr)
+            return process.wait()
+        except KeyboardInterrupt:
+            process.kill()
+            return 130
+
+
+def told(line: str, seconds: float) -> list[str]:
+    """Return what a reader is told of a line of Snakemake's, which came ``seconds`` after its start.
+
+    >>> told("14 of 56 steps (25%) done", 600)
+    ['14 of 56 steps done; at this pace about 30 min left']
+    >>> told("Select jobs to execute...", 600)
+    []
+    """
+    if steps := re.match(r"(\d+) of (\d+) steps .* done$", line):
+        done, total = int(steps[1]), int(steps[2])
+        left = seconds / 60 * (total - done) / done
+        return [f"{done} of {total} steps done" + (f"; at this pace about {left:.0f} min left" if left >= 1 else "")]
+    return [] if NOISE.match(line) else [line]
 
 
 def outdated_runs(preset: Preset) -> dict[str, list[str]]:
@@ -112,18 +179,25 @@ def _same_library(commit: str) -> bool:
     return subprocess.run(command, capture_output=True).returncode != 1  # 128: no git here, or no such commit
 
 
-def conclude(preset: Preset, status: int, target: str, seconds: float) -> None:
+def failed_runs(stages: list[Stage]) -> list[str]:
+    """Return the notebooks of runs that stopped with an error."""
+    files = [Path(stage.folder(run), "notebook.failed.ipynb") for stage in stages for run in stage.runs]
+    return [str(file) for file in files if file.is_file()]
+
+
+def conclude(preset: Preset, status: int, target: str, seconds: float, has_book: bool) -> None:
     """Print the last lines: where the book is or how to go on, and which runs an edit of the library has outdated."""
     for commit, runs in outdated_runs(preset).items():
         print(f"note: {len(runs)} runs were made with agegender/ as of {commit} and it has changed since;")
         print(f"      to repeat them: rm -r runs/{preset.name}")
+    sys.stdout.flush()
     if status:
         print(
             f"stopped after {seconds:.0f} s; what has ended is kept: the next call goes on from there", file=sys.stderr
         )
-    elif target == "book":
+    if target == "book" and has_book:
         print(f"the book is ready after {seconds:.0f} s: {(ROOT / 'book/_build/html/index.html').as_uri()}")
-    else:
+    elif target == "runs" and not status:
         print(f"all runs have ended after {seconds:.0f} s: runs/{preset.name}")
 
 
@@ -142,13 +216,56 @@ def main() -> int:
     except PresetError as error:
         sys.exit(str(error))
     lock = take_lock()
-    has_data = link_data(preset, os.environ.get("AGEGENDER_DATA", ""))
-    explain_data(preset, has_data)
+    data = os.environ.get("AGEGENDER_DATA", "")
+    has_data = link_data(preset, data)
+    papers, left_out = papers_to_run(preset, arguments.target, data)
+    stages = [stage for stage in preset.stages if stage.paper in papers]
+    known = states(preset, Path(preset.data)) if has_data and not preset.corpora else {}
+    if papers:
+        print(f"preset {preset.name}: {sum(len(stage.runs) for stage in stages)} notebook runs", flush=True)
+    say(left_out)
     set_aside_foreign_runs(preset)
+    set_aside_runs_of_others(preset, stages, known)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    status = snakemake(preset, has_data, int(arguments.jobs or cores), arguments.target, lock)
-    conclude(preset, status, arguments.target, time.monotonic() - started)
+    call = {"papers": papers, "runs": facts_of_runs(stages, known), "missing": {}}
+    status, has_book = run_all(preset, call, int(arguments.jobs or cores), arguments.target, lock)
+    say([f"failed: {file}" for file in failed_runs(stages)] if status else [], sys.stderr)
+    say(left_out)
+    conclude(preset, status, arguments.target, time.monotonic() - started, has_book)
     return status
+
+
+def facts_of_runs(stages: list[Stage], known: dict[str, str]) -> dict[str, dict]:
+    """Return executed notebook -> what is no parameter of its run: the state of its data, and if its weights stay."""
+    return {
+        f"{stage.folder(run)}/notebook.ipynb": {
+            "data": state_of_stage(stage, known),
+            "keeps_weights": stage.keeps_weights_of is None or run in stage.keeps_weights_of,
+        }
+        for stage in stages
+        for run in stage.runs
+    }
+
+
+def run_all(preset: Preset, call: dict, jobs: int, target: str, lock: IO[str]) -> tuple[int, bool]:
+    """Run what is asked for; return the exit status, and whether there is a book.
+
+    When notebooks have failed, the book is built from those that have not, and says on the other pages why.
+    """
+    status = snakemake(preset, call, jobs, target, lock)
+    pages = not_ended(preset, [*pages_of_records(), *pages_of_runs(preset, call["papers"])])
+    if target != "book" or status != 1 or not pages:
+        return status, target == "book" and not status
+    print(f"building the book without {len(pages)} pages that could not be computed", flush=True)
+    has_book = not snakemake(preset, call | {"missing": pages}, jobs, target, lock)
+    say([f"not in the book: {page}: {reason}" for page, reason in pages.items()], sys.stderr)
+    return status, has_book
+
+
+def say(lines: list[str], stream: IO[str] | None = None) -> None:
+    """Print lines at once, if there are any."""
+    for line in lines:
+        print(line, file=stream or sys.stdout, flush=True)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ class Stage:
     """The paper whose runs ``{records}`` names, if it is another one."""
     without: tuple[Values, ...] = ()
     """Combinations of the matrix that are not run: those that agree with all values of one entry."""
+    weights: str = "all"
+    """Of which runs the weights stay: ``all``, or ``shown`` (and those that later runs start from)."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Runs that a reader would expect and that are not in the matrix -> why."""
 
@@ -73,6 +75,11 @@ class Stage:
         """Every combination of the values of the matrix, less those that ``without`` takes out."""
         every = [dict(zip(self.matrix, row, strict=True)) for row in itertools.product(*self.matrix.values())]
         return [values for values in every if not any(entry.items() <= values.items() for entry in self.without)]
+
+    @property
+    def keeps_weights_of(self) -> tuple[str, ...] | None:
+        """The runs whose weights stay; ``None`` for all."""
+        return None if self.weights == "all" or "model.safetensors" in self.writes else self.shown
 
     def folder(self, run: str, root: str = "runs") -> str:
         """Return the folder of one run."""
@@ -101,6 +108,15 @@ class Preset:
     corpora: dict[str, Values]
     """Miniature corpora to write: name -> arguments of ``agegender miniature``. Empty: the reader brings the data."""
     stages: tuple[Stage, ...]
+
+    @property
+    def data(self) -> str:
+        """The folder of corpora: the miniatures, or a link to what the reader brings."""
+        return f"miniatures/{self.name}" if self.corpora else f"cache/data/{self.name}"
+
+    def parameters_of(self, stage: Stage, run: str) -> Values:
+        """Return what is injected into the notebook of a run."""
+        return stage.parameters_of(run, {"data": self.data, "records": f"runs/{self.name}/{stage.source}"})
 
     def stage(self, paper: str, name: str) -> Stage:
         """Return one stage; raise `PresetError` when there is none of that name."""
@@ -168,6 +184,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
         parameters=given.get("parameters") or {},
         from_records=bool(given.get("from_records")),
         reads=given.get("reads") or "",
+        weights=preset.get("weights", "all"),
         left_out=given.get("left_out") or {},
         **lists,
     )
@@ -194,7 +211,9 @@ def read_preset(path: Path) -> Preset:
     if not path.is_file():
         raise PresetError(f"no preset {path.stem!r}: {path.parent} has {', '.join(preset_names(path.parent))}")
     given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    check_keys(str(path), given, ("threads", "corpora", "papers"))
+    check_keys(str(path), given, ("threads", "corpora", "papers", "weights"))
+    if given.get("weights", "all") not in ("all", "shown"):
+        raise PresetError(f"{path}: 'weights' is {given['weights']!r}: expected all or shown")
     given["name"] = path.stem
     stages = []
     for paper in given["papers"].items():

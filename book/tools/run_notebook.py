@@ -8,10 +8,8 @@ The executed copy is written beside its target and moved into place at the end. 
 
 import argparse
 import difflib
-import hashlib
 import json
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -25,11 +23,12 @@ from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
-from plan import BEFORE
+from stamps import code_hash, move_to_before, read_stamp, why_of_another_run, write_stamp, written
 from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
-STAMP = "started.json"
+WEIGHTS = ("model.safetensors", "ended.json")
+"""The weights of a run, and the note that they are all that is left of its training."""
 
 
 class NotebookError(Exception):
@@ -101,20 +100,26 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
             raise NotebookError(f"{notebook} has no parameter {name!r}.{hint} It declares: {known}")
 
 
-def prepare_folder(folder: Path, notebook: Path, parameters: dict[str, Any]) -> None:
-    """Start with an empty run folder if it belongs to other code or parameters; otherwise keep it: the run resumes.
+def prepare_folder(folder: Path, notebook: Path, parameters: dict[str, Any], data: str = "") -> None:
+    """Start with an empty run folder if it belongs to another run; otherwise keep it: the run resumes.
 
-    What was there is not lost: it becomes ``<run>.before``, in the place of an older one, until the next such change.
+    Another run is one of other code, parameters or data (``data`` is the state of the corpora, empty if unknown), or
+    one that was not started here. What was there is not lost: it becomes ``<run>.before``, in the place of an older
+    one, until the next such change.
     """
-    code = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
-    stamp = json.dumps({"code": hashlib.sha256("\0".join(code).encode()).hexdigest(), "parameters": parameters})
-    file = folder / STAMP
-    if file.is_file() and file.read_text() != stamp:
-        before = folder.with_name(folder.name + BEFORE)
-        shutil.rmtree(before, ignore_errors=True)
-        folder.rename(before)
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(stamp)
+    sources = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
+    planned = {"code": code_hash(sources), "parameters": parameters, "data": data}
+    if folder.is_dir() and any(folder.iterdir()) and (reason := why_of_another_run(folder, planned, has_ended=False)):
+        print(f"note: {folder}: {reason}; moved to {move_to_before(folder)}", flush=True)
+    write_stamp(folder, planned)
+
+
+def finish_folder(folder: Path, writes: tuple[str, ...], keeps_weights: bool) -> None:
+    """Note which files a run that has ended wrote; remove its weights if they are not to be kept."""
+    write_stamp(folder, read_stamp(folder) | {"written": written(folder, writes)})
+    if not keeps_weights:
+        for name in WEIGHTS:
+            (folder / name).unlink(missing_ok=True)
 
 
 def check_complete(executed: Path) -> None:
@@ -126,18 +131,30 @@ def check_complete(executed: Path) -> None:
 
 
 def describe(error: PapermillExecutionError) -> str:
-    """Return what failed, where, and the end of the traceback, without terminal colours."""
+    """Return what failed, and the lines of the traceback that failed, innermost last, without terminal colours."""
     trace = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", "\n".join(error.traceback)).splitlines()
-    return "\n".join([f"cell {error.exec_count} raised {error.ename}: {error.evalue}", *trace[-25:]])
+    places = [line for line in trace if line.startswith(("Cell In", "File "))]
+    arrows = [line for line in trace if re.match(r"-+> *\d", line)]
+    where = [f"  {place}\n    {arrow}" for place, arrow in zip(places, arrows, strict=False)]
+    return "\n".join([f"cell {error.exec_count} raised {error.ename}: {error.evalue}", *where[:1], *where[1:][-3:]])
 
 
-def run(notebook: Path, output: Path, parameters: dict[str, Any], name: str, writes: tuple[str, ...] = ()) -> None:
+def run(
+    notebook: Path,
+    output: Path,
+    parameters: dict[str, Any],
+    name: str,
+    writes: tuple[str, ...] = (),
+    data: str = "",
+    keeps_weights: bool = True,
+) -> None:
     """Execute ``notebook`` into ``output``; raise `NotebookError` if it fails or leaves out a file of ``writes``.
 
-    ``writes`` are names of files in the folder of ``output``; ``name`` stands before each line of progress.
+    ``writes`` are names of files in the folder of ``output``; ``name`` stands before each line of progress. ``data`` is
+    the state of the corpora that it reads, empty if unknown.
     """
     check_parameters(notebook, parameters)
-    prepare_folder(output.parent, notebook, parameters)
+    prepare_folder(output.parent, notebook, parameters, data)
     running, failed = output.with_suffix(".running.ipynb"), output.with_suffix(".failed.ipynb")
     started = time.monotonic()
     try:
@@ -155,6 +172,7 @@ def run(notebook: Path, output: Path, parameters: dict[str, Any], name: str, wri
         running.replace(failed)
         raise NotebookError(f"{describe(error)}\nsee {failed}") from None
     failed.unlink(missing_ok=True)
+    finish_folder(output.parent, writes, keeps_weights)
     running.replace(output)
     print(f"{name}: done in {time.monotonic() - started:.0f} s", flush=True)
 
@@ -167,11 +185,14 @@ def main() -> int:
     parser.add_argument("--parameters", type=json.loads, default={}, help="a JSON object")
     parser.add_argument("--name", default="", help="stands before each line of progress")
     parser.add_argument("--writes", nargs="*", default=[], help="files that the notebook must leave beside its output")
-    arguments = parser.parse_args()
+    parser.add_argument("--call", type=Path, help="what make_book.py has found out about all runs")
+    given = parser.parse_args()
     end_with_parent()
-    name = arguments.name or arguments.notebook.stem
+    name = given.name or given.notebook.stem
+    facts = json.loads(given.call.read_text())["runs"].get(str(given.output), {}) if given.call else {}
+    data, keeps_weights = facts.get("data", ""), facts.get("keeps_weights", True)
     try:
-        run(arguments.notebook, arguments.output, arguments.parameters, name, tuple(arguments.writes))
+        run(given.notebook, given.output, given.parameters, name, tuple(given.writes), data, keeps_weights)
     except NotebookError as error:
         print(f"{name}: FAILED: {error}", file=sys.stderr, flush=True)
         return 1

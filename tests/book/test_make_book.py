@@ -56,14 +56,20 @@ def project(tmp_path, write_notebook):
     return root
 
 
-def command(root, *options):
-    return [sys.executable, str(root / "book/tools/make_book.py"), "runs", "--preset", "tiny", "--jobs", "2", *options]
+def command(root, target="runs"):
+    return [sys.executable, str(root / "book/tools/make_book.py"), target, "--preset", "tiny", "--jobs", "2"]
 
 
-def make(root, data=True):
+def make(root, data=True, target="runs"):
     environment = {**os.environ, "AGEGENDER_DATA": str(root.parent / "data") if data else ""}
-    done = subprocess.run(command(root), capture_output=True, text=True, env=environment)
+    done = subprocess.run(command(root, target), capture_output=True, text=True, env=environment)
     return done.returncode, done.stdout + done.stderr
+
+
+def edit(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
 
 
 def executed(output):
@@ -113,6 +119,93 @@ def test_a_failing_run_does_not_stop_the_others_and_the_next_call_goes_on(projec
     assert "tiny 1_explore" not in executed(output)
 
 
+def test_of_a_book_with_a_failed_notebook_the_other_pages_are_built_and_its_own_say_why(project):
+    for name in ("index.md", "_config.yml", "references.bib", "_static/tables.css", "_ext/offline.py"):
+        (project / "book" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "book" / name).touch()
+    # what a book is, is tested elsewhere
+    built = "from pathlib import Path; Path('book/_build/html/index.html').touch()"
+    (project / "book/tools/build_html.py").write_text(built)
+    notebook, page = project / "notebooks/tiny/3_train.ipynb", project / "book/executed/tiny/tiny"
+    edit(notebook, "import time", "assert fold == 0, 'fold 1 is empty'; import time")
+    status, output = make(project, target="book")
+    assert status != 0
+    assert (project / "book/_build/html/index.html").is_file()
+    assert "the book is ready" in output
+    assert "not in the book: book/executed/tiny/tiny/5_results.ipynb: It needs runs that did not end" in output
+    assert "failed: runs/tiny/tiny/fold1/notebook.failed.ipynb" in output
+    assert output.count("AssertionError: fold 1 is empty") == 1
+    assert "cache/data/tiny" in (page / "1_explore.ipynb").read_text()
+    assert "This page could not be computed" in (page / "5_results.ipynb").read_text()
+    assert "`runs/tiny/tiny/fold1`" in (page / "5_results.ipynb").read_text()
+    edit(notebook, "assert fold == 0, 'fold 1 is empty'; import time", "import time")
+    status, output = make(project, target="book")
+    assert status == 0, output
+    assert "tiny 1_explore" not in executed(output)
+    assert "This page could not be computed" not in (page / "5_results.ipynb").read_text()
+
+
+def test_a_run_that_somebody_else_wrote_over_is_kept_aside_and_run_again(project):
+    assert make(project)[0] == 0
+    folder = project / "runs/tiny/tiny/fold1"
+    (folder / "record.json").write_text('{"by": "hand"}')
+    status, output = make(project)
+    assert status == 0, output
+    assert "note: runs/tiny/tiny/fold1 is run again: its record.json is not the one that it wrote" in output
+    assert executed(output) == ["tiny 3_train fold1", "tiny 5_results"]
+    assert (folder / "record.json").read_text() == "{}"
+    assert (folder.with_name("fold1.before") / "record.json").read_text() == '{"by": "hand"}'
+    assert executed(make(project)[1]) == []
+
+
+def test_an_edit_of_the_labels_repeats_what_reads_them_and_what_depends_on_it(project):
+    edit(
+        project / "presets/tiny.yaml",
+        'run_folder: "{records}/{run}", ',
+        'run_folder: "{records}/{run}", data: "{data}", ',
+    )
+    edit(project / "presets/tiny.yaml", "    stages:", "    corpora: [folder]\n    stages:")
+    edit(project / "notebooks/tiny/3_train.ipynb", "num_epochs = 1", "num_epochs = 1\\ndata = ''")
+    table = project.parent / "data/faces.csv"
+    table.write_text("path,age\na.jpg,30\n")
+    everything = ["tiny 1_explore", "tiny 3_train fold0", "tiny 3_train fold1", "tiny 5_results"]
+    assert executed(make(project)[1]) == everything
+    (table.parent / "note.md").write_text("mine")
+    again = make(project)[1]
+    assert executed(again) == [], again
+    edit(table, "30", "31")
+    status, output = make(project)
+    assert status == 0, output
+    assert "note: runs/tiny/tiny/fold0 is run again: the data have changed since" in output
+    assert executed(output) == everything
+    assert "tiny 3_train fold1: epoch 1/2" in output  # not from the checkpoint of the old labels
+
+
+def test_papers_whose_corpora_are_not_there_are_named_and_the_others_run(project, write_notebook):
+    preset = project / "presets/tiny.yaml"
+    more = """  other:
+    corpora: [utkface]
+    stages: {1_explore: {parameters: {data: "{data}"}}}
+"""
+    preset.write_text(preset.read_text() + more)
+    write_notebook("data = ''", path=project / "notebooks/other/1_explore.ipynb")
+    status, output = make(project)
+    assert status == 0, output
+    assert output.count("note: other is left out: utkface: no face-utkface/faces.csv or face-utkface.tar.gz in ") == 2
+    assert str(project.parent / "data") in output
+    assert "preset tiny: 4 notebook runs" in output
+    assert not (project / "runs/tiny/other").exists()
+
+
+def test_a_folder_without_any_corpus_is_refused_before_anything_runs(project):
+    edit(project / "presets/tiny.yaml", "    stages:", "    corpora: [utkface]\n    stages:")
+    status, output = make(project)
+    assert status != 0
+    assert "no paper of preset tiny has its corpora there" in output
+    assert "tiny: utkface: no face-utkface/faces.csv or face-utkface.tar.gz in " in output
+    assert not (project / "runs").exists()
+
+
 @pytest.mark.parametrize("killed", ["make", "make_book.py", "snakemake"])
 def test_a_killed_call_leaves_no_process_and_the_next_goes_on_from_the_checkpoint(project, killed):
     preset = project / "presets/tiny.yaml"
@@ -151,7 +244,7 @@ def test_a_second_call_in_the_same_folder_is_refused_while_the_first_lives(proje
 def test_a_preset_without_data_and_records_says_what_it_needs(project):
     status, output = make(project, data=False)
     assert status != 0
-    assert "preset tiny needs data: make book PRESET=tiny AGEGENDER_DATA=<folder>" in output
+    assert "preset tiny needs data: make runs PRESET=tiny AGEGENDER_DATA=<folder>" in output
 
 
 def test_no_path_of_the_readers_data_enters_a_notebook(project):

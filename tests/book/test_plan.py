@@ -129,3 +129,20 @@ def test_a_pattern_matches_its_names_and_nothing_else():
     pattern = re.compile(pattern_of(["1-1-fold0", "1.1"]))
     assert [bool(pattern.fullmatch(text)) for text in ("1-1-fold0", "1.1", "1x1", "")] == [True, True, False, False]
     assert not re.fullmatch(pattern_of([]), "")
+
+
+def test_weights_stay_of_all_runs_or_of_those_that_are_shown_or_started_from(tmp_path):
+    text = """
+papers:
+  tiny:
+    stages:
+      2_pretrain: {matrix: {seed: [0]}, run: "encoder{seed}", writes: [model.safetensors]}
+      3_train: {matrix: {fold: [0, 1]}, run: "fold{fold}", writes: [record.json], shown: [fold1]}
+"""
+    (tmp_path / "own.yaml").write_text(text)
+    assert [stage.keeps_weights_of for stage in read_preset(tmp_path / "own.yaml").stages] == [None, None]
+    (tmp_path / "own.yaml").write_text("weights: shown" + text)
+    assert [stage.keeps_weights_of for stage in read_preset(tmp_path / "own.yaml").stages] == [None, ("fold1",)]
+    (tmp_path / "own.yaml").write_text("weights: some" + text)
+    with pytest.raises(PresetError, match="'weights' is 'some': expected all or shown"):
+        read_preset(tmp_path / "own.yaml")

@@ -11,8 +11,8 @@ import time
 import nbformat
 import psutil
 import pytest
-import run_notebook
 from run_notebook import NotebookError, Progress, check_parameters, prepare_folder
+from stamps import STAMP
 
 from tests.book.conftest import ROOT
 
@@ -94,7 +94,7 @@ def test_a_whole_run_leaves_the_notebook_and_says_where_it_is(tmp_path, write_no
     metadata = nbformat.read(tmp_path / "out/notebook.ipynb", 4).metadata.papermill
     assert metadata.end_time
     assert not metadata.exception
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["notebook.ipynb", run_notebook.STAMP]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["notebook.ipynb", STAMP]
 
 
 @pytest.mark.slow
