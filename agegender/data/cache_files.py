@@ -38,6 +38,15 @@ def cache_name(manifest: Manifest, label: str, settings: str) -> str:
     return f"{manifest.corpus}-{label}-{digest.hexdigest()[:16]}"
 
 
+def content_of(numbers: np.ndarray) -> str:
+    """Return what tells an array from others: the name of its file, as a cache is named after what is in it.
+
+    An array in memory has no file and is read as a whole: about a second for a gigabyte.
+    """
+    name = Path(getattr(numbers, "filename", None) or "").name
+    return name or f"{numbers.dtype} {hashlib.sha256(np.ascontiguousarray(numbers).data).hexdigest()[:16]}"
+
+
 def notes_if_whole(numbers_path: Path, notes_path: Path, names: tuple[str, ...]) -> Notes | None:
     """Return the notes ``names`` of a cache that is whole, ``None`` for one that is missing or damaged."""
     try:

@@ -6,7 +6,8 @@ the batches.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,11 +95,13 @@ class TrainingClips(Dataset[Batch]):
     def fingerprint(self) -> str:
         """Twelve digits that change with whatever changes the batches."""
         around = self.surroundings.settings if self.surroundings else None
-        order = self.epochs.settings
-        digest = hashlib.sha256(repr((self.clips.fingerprint, order, self.crop, around)).encode())
-        for name, values in sorted(self.targets.items()):
-            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
-        return digest.hexdigest()[:12]
+        return _fingerprint(self.clips, (self.epochs.settings, self.settings, around), self.targets)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the clips become batches, as what JSON can hold."""
+        order = {"batch_size": self.epochs.batch_size, "seed": self.epochs.seed, "num_draws": self.epochs.num_draws - 1}
+        return order | {"crop": asdict(self.crop), "has_surroundings": self.surroundings is not None}
 
 
 class ClipsOfDistinctSubjects(TrainingClips):
@@ -151,6 +154,19 @@ class EvaluationClips(Dataset[Batch]):
         self.clips, self.targets, self.batch_size = clips, targets, batch_size
         self.crop, self.num_crops = crop, num_crops
         self._draws = np.random.default_rng(seed).random((len(clips), num_draws), dtype=np.float32)
+        self._seed = seed if num_draws else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits that change with whatever changes the batches."""
+        return _fingerprint(self.clips, self.settings, self.targets)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the clips become batches, as what JSON can hold."""
+        crop = asdict(self.crop) if self.crop else None
+        drawn = {"num_draws": self._draws.shape[1], "seed": self._seed}
+        return {"batch_size": self.batch_size, "crop": crop, "num_crops": self.num_crops, **drawn}
 
     def __len__(self) -> int:
         return -(-len(self.clips) // self.batch_size)
@@ -183,6 +199,13 @@ class EvaluationClips(Dataset[Batch]):
 
 def _part(targets: dict[str, np.ndarray], examples: np.ndarray) -> dict[str, Tensor]:
     return {name: torch.from_numpy(values[examples]) for name, values in targets.items()}
+
+
+def _fingerprint(clips: ClipCache, settings: object, targets: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(repr((clips.fingerprint, settings)).encode())
+    for name, values in sorted(targets.items()):
+        digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _check_lengths(clips: ClipCache, targets: dict[str, np.ndarray]) -> None:

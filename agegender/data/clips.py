@@ -17,6 +17,7 @@ from agegender.data.cache_files import (
     Notes,
     cache_name,
     check_share,
+    content_of,
     notes_if_whole,
     proof_of,
     without_unreadable,
@@ -69,9 +70,8 @@ class ClipCache:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve digits that change with the file of samples and with the choice of clips."""
-        file = Path(getattr(self.samples, "filename", None) or "").name  # a cache is named after what is in it
-        digest = hashlib.sha256(repr((file, self.samples.shape, self.rate_hz)).encode())
+        """Twelve digits that change with the samples and with the choice of clips."""
+        digest = hashlib.sha256(repr((content_of(self.samples), self.samples.shape, self.rate_hz)).encode())
         digest.update(self.starts.tobytes() + self.lengths.tobytes())
         return digest.hexdigest()[:12]
 

@@ -6,8 +6,8 @@ workers nor on what was drawn before.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from agegender.data.cache_files import content_of
 from agegender.data.epochs import ShuffledEpochs
 from agegender.labels import GENDERS
 
@@ -103,13 +104,14 @@ class TrainingFaces(Dataset[Batch]):
 
     @property
     def fingerprint(self) -> str:
-        """Twelve digits that change with any label, choice of examples or augmentation, and with the file of images."""
-        file = Path(getattr(self.images, "filename", None) or "").name  # a cache is named after what is in it
-        order = (self.epochs.batch_size, self.epochs.seed)
-        digest = hashlib.sha256(repr((file, self.images.shape, *order, self.augmentation)).encode())
-        for name, values in [("rows", self.rows), *sorted(self.targets.items())]:
-            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
-        return digest.hexdigest()[:12]
+        """Twelve digits that change with any label, choice of examples or augmentation, and with the images."""
+        return _fingerprint(self.images, self.settings, {"rows": self.rows, **self.targets})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the faces become batches, as what JSON can hold."""
+        augmentation = asdict(self.augmentation) if self.augmentation else None
+        return {"batch_size": self.epochs.batch_size, "seed": self.epochs.seed, "augmentation": augmentation}
 
     def examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the epochs and the examples, each (batch,), that make up a step."""
@@ -143,11 +145,24 @@ class EvaluationFaces(Dataset[Batch]):
         self.images, self.rows, self.targets = images, rows, targets
         self.batch_size, self.augmentation = batch_size, augmentation
         self._draws = np.random.default_rng(seed).random((len(rows), 4), dtype=np.float32)
+        self.crop_px, self._seed = crop_px, seed
         margin = 0 if crop_px is None else (images.shape[1] - crop_px) // 2
         self._inside = slice(margin, images.shape[1] if crop_px is None else margin + crop_px)
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits that change with whatever changes the batches."""
+        return _fingerprint(self.images, self.settings, {"rows": self.rows, **self.targets})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the faces become batches, as what JSON can hold; ``stored_px`` is the side of a face before any crop."""
+        augmentation = asdict(self.augmentation) if self.augmentation else None
+        crop = {"stored_px": int(self.images.shape[1]), "crop_px": self.crop_px, "augmentation": augmentation}
+        return {"batch_size": self.batch_size, **crop, "seed": self._seed if augmentation else None}
 
     def __getitem__(self, step: int) -> Batch:
         """Return ``images`` (batch, side, side, 3) uint8 and the targets (batch,) of batch ``step``."""
@@ -173,6 +188,13 @@ class Steps(Sampler[int]):
 
     def __len__(self) -> int:
         return self.stop
+
+
+def _fingerprint(images: np.ndarray, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(repr((content_of(images), images.shape, settings)).encode())
+    for name, values in sorted(arrays.items()):
+        digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _check_lengths(rows: np.ndarray, targets: dict[str, np.ndarray], batch_size: int) -> None:

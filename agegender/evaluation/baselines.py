@@ -4,13 +4,14 @@ They go through the same metrics and the same intervals as a model. Reference fo
 published system when ages are narrowly spread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from agegender.evaluation.intervals import REPLICATES
+from agegender.evaluation.schemas import Record
 from agegender.evaluation.scores import BIAS, CS5, METRICS, ONE_OFF, RMSE, Metric, applicable, group_columns
 from agegender.evaluation.tables import summarise
 from agegender.labels import GENDERS, AgeScheme
@@ -20,6 +21,25 @@ def labels_of(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the labels in a table of predictions under the names that a manifest has: age, age_group, gender."""
     names = {"true_age": "age", "true_group": "age_group", "true_gender": "gender"}
     return predictions[list(names)].rename(columns=names)
+
+
+def labels_of_training(record: Record, sources: Iterable[str]) -> pd.DataFrame | None:
+    """Return the labels that a run learnt from: age, age_group and gender, one value for each example that has one.
+
+    Of the examples of ``sources`` alone (values of ``corpus`` in a table of predictions). The columns are lists by
+    themselves: a row is not a person. ``None`` for a record that does not hold the counts, as older ones.
+    """
+    counts = record.get("parts", {}).get("train", {}).get("labels")
+    if counts is None:
+        return None
+    kinds: dict[str, Callable[[str], float | int | str]] = {"age": float, "age_group": int, "gender": str}
+    known = {
+        name: [read(label) for s in sources for label, n in counts.get(s, {}).get(name, {}).items() for _ in range(n)]
+        for name, read in kinds.items()
+    }
+    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in known.items()}).astype(
+        {"age": "float64", "age_group": "Int64", "gender": "str"}
+    )
 
 
 def _shares(values: pd.Series, kinds: list, name: str) -> np.ndarray:
@@ -70,13 +90,18 @@ def _best_age(ages: pd.Series, metric: Metric) -> float:
     return float(known[first] + known[ends[first] - 1]) / 2
 
 
-def best_constant_across_folds(predictions: pd.DataFrame, scheme: AgeScheme | None, metric: Metric) -> pd.DataFrame:
+def best_constant_across_folds(
+    predictions: pd.DataFrame, scheme: AgeScheme | None, metric: Metric, training: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the `best_constant` of each fold by the labels of the other folds, rows in the order of ``predictions``.
 
-    ``predictions`` holds all folds of one system, so the other folds are what it could train on. Raises
-    ``ValueError`` for a single fold: there is nothing else to take the constant from.
+    ``predictions`` holds all folds of one system, so the other folds are what it could train on. For a single fold
+    ``training`` is (`labels_of_training`). Raises ``ValueError`` for a single fold without it: there is nothing else to
+    take the constant from.
     """
     folds = predictions["fold"].unique()
+    if len(folds) < 2 and training is not None:
+        return best_constant(training, predictions, scheme, metric)
     if len(folds) < 2:
         raise ValueError(f"only fold {folds.tolist()} is there: use best_constant with the labels of its training part")
     parts = []
@@ -92,12 +117,13 @@ def summarise_constants(
     scheme: AgeScheme | None,
     metrics: Sequence[Metric] = METRICS,
     replicates: int = REPLICATES,
+    training: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return ``tables.summarise`` of the best constants across folds: each metric has the one that is best for it.
 
     Metrics that no constant has an answer for are left out; otherwise as `best_constant_across_folds`.
     """
-    constants = [(best_constant_across_folds(predictions, scheme, metric), metric) for metric in metrics]
+    constants = [(best_constant_across_folds(predictions, scheme, metric, training), metric) for metric in metrics]
     rows = [summarise(table, [metric], replicates) for table, metric in constants if applicable(table, [metric])]
     return pd.concat(rows, ignore_index=True)
 

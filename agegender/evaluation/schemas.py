@@ -40,7 +40,22 @@ RECORD_FIELDS: dict[str, tuple[type, ...]] = {
 }
 """The fields of ``record.json`` and the types each may have; more fields may follow, none may be missing."""
 
-LATER_FIELDS: dict[str, tuple[type, ...]] = {"diverged_at_step": (int, type(None))}
+LATER_FIELDS: dict[str, tuple[type, ...]] = {
+    "diverged_at_step": (int, type(None)),
+    "precision": (dict,),
+    "recipe": (dict,),
+    "parts": (dict,),
+    "overlaps": (dict,),
+    "batches": (dict,),
+    "heads": (dict,),
+    "red_channel": (int, type(None)),
+    "num_epochs": (int, float),
+    "weights_hash": (str,),
+    "predictions_hash": (str,),
+    "library_hash": (str,),
+    "date": (str,),
+    "processor": (str,),
+}
 """Fields that records of today have and older ones may lack."""
 
 _PREDICTIONS = pa.DataFrameSchema(

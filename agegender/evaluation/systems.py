@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from agegender.evaluation.baselines import summarise_constants
+from agegender.evaluation.baselines import labels_of_training, summarise_constants
 from agegender.evaluation.intervals import REPLICATES
 from agegender.evaluation.records import Run, predictions_together
 from agegender.evaluation.schemas import Record
@@ -137,17 +137,27 @@ def scheme_of(runs: Sequence[Run]) -> AgeScheme | None:
 
 
 def asked_of_constant(runs: Sequence[Run]) -> pd.DataFrame | None:
-    """Return the predictions whose examples a constant is asked about, or ``None`` where no system has two folds.
+    """Return the predictions whose examples a constant is asked about, or ``None`` where no system can have one.
 
-    They are those of the system with the most examples, of one seed; as intended before as published.
+    They are those of the system with the most examples, of one seed; as intended before as published. A system of one
+    fold has a constant only if its record counts the labels that it was trained on, and then after those of several.
     """
+    return _asked_of_constant(runs)[0]
+
+
+def _asked_of_constant(runs: Sequence[Run]) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """The same, and for a single fold the labels of its training part."""
     candidates = []
     for (_, variant), folds in by_system(runs).items():
         seed = min(run.record["seed"] for run in folds)
-        together = predictions_together([run for run in folds if run.record["seed"] == seed])
-        if len(together["fold"].unique()) > 1:
-            candidates.append((variant == "as_intended", len(together), together))
-    return max(candidates, key=lambda found: found[:2])[2] if candidates else None
+        own = [run for run in folds if run.record["seed"] == seed]
+        together = predictions_together(own)
+        training = labels_of_training(own[0].record, together["corpus"].unique())
+        has_several = len(together["fold"].unique()) > 1
+        if has_several or training is not None:
+            rank = (has_several, variant == "as_intended", len(together))
+            candidates.append((rank, together, None if has_several else training))
+    return max(candidates, key=lambda found: found[0])[1:] if candidates else (None, None)
 
 
 def scores_beside_constant(
@@ -159,9 +169,9 @@ def scores_beside_constant(
     columns are added: ``score``, the pooled value with its interval as text, and ``origin``: ``ours`` or ``baseline``.
     """
     rows = [summary(runs, metrics, replicates).assign(origin="ours")]
-    asked = asked_of_constant(runs)
+    asked, training = _asked_of_constant(runs)
     if asked is not None:
-        trivial = summarise_constants(asked, scheme_of(runs), metrics, replicates)
+        trivial = summarise_constants(asked, scheme_of(runs), metrics, replicates, training)
         trivial = trivial.assign(system="best constant", origin="baseline")
         rows.append(trivial.assign(dataset=" + ".join(sorted(asked["corpus"].unique()))))
     table = pd.concat(rows, ignore_index=True)

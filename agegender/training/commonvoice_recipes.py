@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agegender.models.speech_nets import Recurrence
+from agegender.training.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class CommonVoiceRecipe:
     weight_decay: float = 1e-6
     validation_share: float = 0.2
     patience: int = 4
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the parts of a run may have in common."""
+        return Protocol(shares_subjects="all parts" if self.split == "clip" else "no parts")
 
 
 COMMONVOICE_RECIPES = {

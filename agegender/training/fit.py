@@ -35,6 +35,7 @@ from agegender.training.checkpoints import (
 )
 from agegender.training.config import TrainingConfig as TrainingConfig  # for those who fit
 from agegender.training.config import goodness, is_better, optimizer_of, rate_factor
+from agegender.training.identity import identity_of
 from agegender.training.memory import keep_freed_memory
 from agegender.training.prediction import Prepare
 from agegender.training.prediction import predict as predict  # for those who fit and predict
@@ -222,23 +223,20 @@ def fit(
     folder: Path,
     num_workers: int = 0,
     accelerator: str = "auto",
+    recipe: object = None,
 ) -> FitResult:
     """Fit ``model`` to the batches of ``training`` (item = step) and leave the selected weights in it.
 
     ``folder`` receives ``model.safetensors`` (the selected weights), TensorBoard events and ``last.ckpt``, which
     ``ended.json`` replaces at the end: a run that has ended is not trained again. When the folder holds a checkpoint of
-    this run, training goes on from there; one of a run with another configuration, other training faces or another
-    number of parameters is set aside as ``last.before.ckpt`` (the weights of one that had ended as
+    this run, training goes on from there; one of another run (``identity_of``: other settings, data, model, initial
+    weights or ``recipe``) is set aside as ``last.before.ckpt`` (the weights of one that had ended as
     ``model.before.safetensors``), and training starts anew. A run whose loss is no longer finite ends at its next
     validation (``FitResult.diverged_at_step``). Raises ``ValueError`` when the checkpoint is damaged.
     """
     folder = Path(folder)
     keep_freed_memory()
-    identity = {
-        **asdict(config),
-        "training_faces": getattr(training, "fingerprint", None),
-        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
-    }
+    identity = identity_of(model, prepare, training, validation, config, recipe)
     module = MultiTaskTraining(model, prepare, config, folder, identity)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     if (end := _end_of(folder, identity)) is not None:

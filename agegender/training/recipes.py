@@ -6,6 +6,7 @@ from typing import Literal
 from agegender.data.loading import Augmentation
 from agegender.evaluation.denominators import Reading
 from agegender.models.heads import Init
+from agegender.training.protocol import Protocol, Shared
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class LmtcnnRecipe:
     momentum: float = 0.9
     weight_decay: float = 5e-6
     clip_norm: float = 4.0
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the parts of a run may have in common."""
+        return Protocol(shares_subjects="train and validation" if self.validation == "images" else "no parts")
 
 
 LMTCNN_RECIPES = {
@@ -122,6 +128,11 @@ class LeviHassnerRecipe:
     weight_decay: float
     augmentation: Augmentation
 
+    @property
+    def protocol(self) -> Protocol:
+        """What the parts of a run may have in common."""
+        return Protocol(selects_on_test=self.validation == "test_fold")
+
 
 LEVI_HASSNER_RECIPES = {
     "as_published": LeviHassnerRecipe(
@@ -177,7 +188,8 @@ class ImdbRecipe:
 
     ``softmax_before_loss`` takes the cross-entropy of values that are probabilities already. ``channel_order`` is that
     of the pixels to which the statistics of red, green and blue are applied. ``age_of`` and ``min_face_score`` are
-    explained in ``agegender.corpora.imdb_wiki``, ``cap`` in ``agegender.data.capping``. ``split`` parts photographs or
+    explained in ``agegender.corpora.imdb_wiki``, ``cap`` (at ``most_per_age`` faces of an age in years) in
+    ``agegender.data.capping``. ``split`` parts photographs or
     people; ``validation`` is the test part itself, or people of their own. ``crop_at_224`` tells whether
     faces of 224 px are cropped as tightly as those of 112. ``starts_at_median`` lets a regression of years start from
     the median age of the training part, not from 0.
@@ -204,9 +216,16 @@ class ImdbRecipe:
     head_init_of_ir: Init
     batch_size: int = 32
     weight_decay: float = 5e-4
+    most_per_age: int = 5000
     clip_value: float = 5.0
     plateau: int = 8
     patience: int = 20
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the parts of a run may have in common."""
+        shared: Shared = "all parts" if self.split == "photographs" else "no parts"
+        return Protocol(self.validation == "test_part", shared)
 
 
 IMDB_RECIPES = {

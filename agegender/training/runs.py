@@ -2,20 +2,25 @@
 
 import platform
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
+from agegender.data.clip_loading import EvaluationClips, TrainingClips
 from agegender.data.fold_lines import repeats_of
+from agegender.data.loading import EvaluationFaces, TrainingFaces
 from agegender.data.manifest import Manifest
 from agegender.evaluation.records import run_name, write_run
 from agegender.models.multitask import MultiTaskModel
+from agegender.training import protocol
 from agegender.training.fit import FitResult, TrainingConfig
-from agegender.training.prediction import PRECISION
+from agegender.training.prediction import PRECISION, Prepare
+from agegender.training.provenance import circumstances, predictions_hash, weights_hash
+from agegender.training.settings import plain, red_channel, settings_of_heads
 
 _PACKAGES = ("agegender", "torch", "torchvision", "lightning", "numpy", "pandas", "pillow", "scikit-learn")
 
@@ -60,35 +65,97 @@ def predictions_table(
     return table.assign(repeats=repeats[in_order]) if repeats.max() > 1 else table
 
 
-def finish_run(
+class Recipe(Protocol):
+    """What a run asks of a recipe: a dataclass of decisions that says what its parts may have in common."""
+
+    @property
+    def protocol(self) -> protocol.Protocol:
+        """What the parts may share."""
+
+
+@dataclass(frozen=True)
+class BegunRun:
+    """A run before its training: where it goes, and the examples that its batches really show."""
+
+    folder: Path
+    paper: str
+    parameters: dict[str, Any]
+    manifest: Manifest
+    recipe: Recipe
+    parts: protocol.Parts
+    image_rows: np.ndarray | None
+    facts: dict[str, Any]
+
+
+def begin_run(
     folder: Path,
-    *,
     paper: str,
     parameters: dict[str, Any],
     manifest: Manifest,
+    recipe: Recipe,
+    shown: tuple[TrainingFaces | TrainingClips, EvaluationFaces | EvaluationClips, np.ndarray],
+    image_rows: np.ndarray | None = None,
+) -> BegunRun:
+    """Return the run that is to be trained, unless its parts have more in common than ``recipe`` allows.
+
+    ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
+    ``shown`` are the batches of training and of validation that ``fit`` gets, and the rows of ``manifest`` that will be
+    tested; who stands in which part is read from them. ``image_rows`` are those of a cache of faces: which image shows
+    each example of ``manifest``. Raises ``ValueError`` naming the subjects.
+    """
+    training, validation, test = shown
+    parts = {
+        "train": protocol.rows_of(training, manifest, image_rows),
+        "validation": protocol.rows_of(validation, manifest, image_rows),
+        "test": np.asarray(test),
+    }
+    protocol.check_parts(parts, manifest.examples, recipe.protocol)
+    facts = {
+        "recipe": plain(recipe),
+        "parts": protocol.describe_parts(parts, manifest.examples),
+        "overlaps": protocol.overlaps(parts, manifest.examples),
+        "selected_on_test": bool(np.isin(parts["validation"], parts["test"]).any()),
+        "batches": {"train": training.settings, "validation": validation.settings},
+    }
+    return BegunRun(Path(folder), paper, parameters, manifest, recipe, parts, image_rows, facts)
+
+
+def finish_run(
+    run: BegunRun,
+    *,
     model: MultiTaskModel,
+    prepare: Prepare,
     config: TrainingConfig,
     result: FitResult,
+    test: EvaluationFaces | EvaluationClips,
     predictions: pd.DataFrame,
     selection: str,
     reduced: str | None,
-    selected_on_test: bool = False,
 ) -> None:
     """Write ``predictions.parquet`` and then ``record.json`` into the run folder.
 
     The preset stands in the path of a run of the book, ``runs/<preset>/<paper>/<run>``; any other is ``by-hand``.
-    ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
-    ``selection`` says in words which weights were kept and on which examples that was decided; for a run that diverged,
-    what was left to select from is added. ``reduced`` says what was made smaller than in the publication.
-    ``selected_on_test`` confesses a published protocol that selects on the very examples on which it reports.
+    ``model``, ``prepare`` and ``config`` are what ``fit`` got, ``test`` the batches that were predicted. ``selection``
+    says in words which weights were kept and on which examples that was decided; for a run that diverged, what was left
+    to select from is added. ``reduced`` says what was made smaller than in the publication. Raises ``ValueError`` when
+    other examples were predicted than the run began with.
     """
+    tested = protocol.rows_of(test, run.manifest, run.image_rows)
+    is_as_begun = np.array_equal(np.sort(tested), np.sort(run.parts["test"]))
+    if not is_as_begun or list(dict.fromkeys(tested)) != predictions["example"].tolist():
+        raise ValueError("the batches that were predicted, the table and the test part have other examples")
     learnt = {
+        **run.facts,
+        "batches": run.facts["batches"] | {"test": test.settings},
+        "heads": settings_of_heads(model),
+        "red_channel": red_channel(prepare, test.images.shape[1]) if isinstance(test, EvaluationFaces) else None,
+        "num_epochs": config.num_steps * config.batch_size / len(run.parts["train"]),
+        "weights_hash": weights_hash(model),
         "training": asdict(config),
         "precision": {"trained": config.precision, "selected": PRECISION, "tested": PRECISION},
         "selection": selection + _of_diverged(result),
         "diverged_at_step": result.diverged_at_step,
         "selected_step": result.selected_step,
-        "selected_on_test": selected_on_test,
         "device": result.device,
         "seconds": result.seconds,
         "peak_memory_mb": result.peak_memory_mb,
@@ -96,7 +163,7 @@ def finish_run(
         "history": result.history,
         "reduced": reduced,
     }
-    _write(folder, paper, parameters, manifest, predictions, learnt)
+    _write(run.folder, run.paper, run.parameters, run.manifest, predictions, learnt)
 
 
 def _of_diverged(result: FitResult) -> str:
@@ -116,16 +183,22 @@ def finish_run_without_net(
     parameters: dict[str, Any],
     manifest: Manifest,
     settings: dict[str, Any],
+    train: np.ndarray,
     predictions: pd.DataFrame,
     seconds: float,
     reduced: str | None,
 ) -> None:
     """Write the run of a baseline that learns at once: nothing is selected, and its history is empty.
 
-    ``settings`` are those of the learner, ``seconds`` is what learning and answering took. No weights are counted
-    (``num_parameters`` is 0). The rest is as for ``finish_run``.
+    ``settings`` are those of the learner, ``train`` the rows of ``manifest`` that it learnt from, ``seconds`` is what
+    learning and answering took. No weights are counted (``num_parameters`` is 0). The rest is as for ``finish_run``.
+    Raises ``ValueError`` when somebody was learnt from and tested.
     """
+    parts = {"train": train, "test": predictions["example"].to_numpy()}
+    protocol.check_parts(parts, manifest.examples, protocol.Protocol())
     learnt: dict[str, Any] = {
+        "parts": protocol.describe_parts(parts, manifest.examples),
+        "overlaps": protocol.overlaps(parts, manifest.examples),
         "training": settings,
         "selection": "nothing is selected",
         "diverged_at_step": None,
@@ -161,6 +234,8 @@ def _write(
         "commit": commit(),
         "manifest_hash": manifest.hash(),
         "manifest": manifest.describe(),
+        "predictions_hash": predictions_hash(predictions),
+        **circumstances(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         **learnt,
     }

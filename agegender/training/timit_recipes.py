@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agegender.training.protocol import Protocol
+
 
 @dataclass(frozen=True)
 class TimitRecipe:
@@ -14,7 +16,7 @@ class TimitRecipe:
     not show with the kernel and the square roots of this pipeline. ``starts_at_mean`` lets the
     answers begin at the mean age of the training part, not at 0. ``scores`` are means over the test examples, or means
     over batches of ``batch_size`` of the mean in each. ``validation`` is the test part itself, or subjects of their
-    own.
+    own. ``num_test_crops`` of a clip are heard in the test and their answers averaged.
 
     ``uses_log`` is on in both: the README asks for features without the logarithm in fine-tuning, but the flag of the
     published code cannot be switched off, and the encoder was pretrained with it. A model named ``-mel`` goes without.
@@ -33,6 +35,7 @@ class TimitRecipe:
     starts_at_mean: bool
     scores: Literal["batch_means", "pooled"]
     validation: Literal["test_part", "subjects"]
+    num_test_crops: int
     uses_log: bool = True
     batch_size: int = 24
     learning_rate: float = 0.001
@@ -40,6 +43,11 @@ class TimitRecipe:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     decay_factor: float = 0.9
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the parts of a run may have in common."""
+        return Protocol(selects_on_test=self.validation == "test_part")
 
 
 TIMIT_RECIPES = {
@@ -52,6 +60,7 @@ TIMIT_RECIPES = {
         starts_at_mean=False,
         scores="batch_means",
         validation="test_part",
+        num_test_crops=1,
     ),
     "as_intended": TimitRecipe(
         precision="bf16-mixed",
@@ -62,6 +71,7 @@ TIMIT_RECIPES = {
         starts_at_mean=True,
         scores="pooled",
         validation="subjects",
+        num_test_crops=3,
     ),
 }
 """Both weigh a squared error alike: 7 in hundreds of years is 7 / 100 ** 2 in years."""

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from agegender.data import clips
 from agegender.data.audio import decode_clip, read_clip
-from agegender.data.clips import as_float, as_int16, cache_clips
+from agegender.data.clips import as_float, as_int16, cache_clips, clips_in_memory
 
 RATE = 16_000
 
@@ -179,3 +179,10 @@ def test_the_fingerprint_of_a_cache_changes_with_its_file_its_rate_and_its_choic
     assert cache_of([np.ones(9)], 16_000).fingerprint != cache_of([np.ones(9)], 8000).fingerprint  # without files
     soundfile.write(voices.root / "7.wav", np.sin(np.arange(2400.0)), RATE, "FLOAT")
     assert cache_clips(voices, folder).fingerprint != cache.fingerprint
+
+
+def test_clips_in_memory_are_told_apart_by_what_is_in_them():
+    """Equal lengths, and no file that could be named."""
+    first, other = ([np.full(30, value, np.int16), np.arange(20, dtype=np.int16)] for value in (1, 2))
+    assert clips_in_memory(first, 16_000).fingerprint != clips_in_memory(other, 16_000).fingerprint
+    assert clips_in_memory(first, 16_000).fingerprint == clips_in_memory(first, 16_000).fingerprint

@@ -258,3 +258,22 @@ def test_a_difference_is_told_from_none_when_its_interval_leaves_out_0(low, high
     words = in_words(pd.Series(row))
     assert words.endswith(f"years, above 0 in 1 of 1 folds: {verdict}")
     assert words.startswith(f"{(low + high) / 2:+.2f} [{low:+.2f}, {high:+.2f}]")
+
+
+def test_one_fold_alone_has_the_constant_of_its_own_training_part_where_the_record_counts_it(make_runs):
+    [run] = make_runs(folds=(0,))
+    assert "best constant" not in set(scores_beside_constant([run], [MAE, GENDER_ACCURACY], replicates=20)["system"])
+    counts = {"age": {"20.0": 3, "50.0": 1}, "age_group": {"4": 3, "5": 1}, "gender": {"female": 1, "male": 3}}
+    other = {"age": {"90.0": 100}, "age_group": {"7": 100}, "gender": {"female": 100}}
+    run.record["parts"] = {"train": {"labels": {"made-up": counts, "another corpus": other}}}
+    constant = scores_beside_constant([run], [MAE, GENDER_ACCURACY], replicates=20).query("system == 'best constant'")
+    values = constant.set_index("metric")["pooled"]
+    assert_allclose(values["mae"], (run.predictions["true_age"] - 20).abs().mean())
+    assert_allclose(values["gender_accuracy"], 100 * run.predictions["true_gender"].eq("male").mean())
+
+
+def test_a_system_of_several_folds_gives_the_constant_before_one_of_a_single_fold(make_runs):
+    [alone] = make_runs("alone", folds=(3,))
+    labels = {"made-up": {"age": {"20.0": 3}, "age_group": {"4": 3}, "gender": {"male": 3}}}
+    alone.record["parts"] = {"train": {"labels": labels}}
+    assert set(asked_of_constant([alone, *make_runs(variant="as_published")])["fold"]) == {0, 1}

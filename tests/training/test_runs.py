@@ -1,4 +1,7 @@
+import hashlib
 import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +9,15 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from agegender.data.images import standardise
+from agegender.data.loading import Augmentation, EvaluationFaces, TrainingFaces
 from agegender.data.manifest import build_manifest
 from agegender.evaluation.records import read_run
 from agegender.labels import ADIENCE_8
 from agegender.training.fit import FitResult, TrainingConfig
-from agegender.training.runs import commit, finish_run, predictions_table
+from agegender.training.protocol import Protocol
+from agegender.training.provenance import predictions_hash, weights_hash
+from agegender.training.runs import begin_run, commit, finish_run, predictions_table
 from tests.training.small_run import small_model
 
 ROWS = np.array([5, 0, 3])
@@ -44,19 +51,45 @@ def decoded(num_examples=3, seed=0):
     }
 
 
-def finish(folder, table=None, **changes):
+IMAGES = np.random.default_rng(0).integers(0, 255, (6, 20, 20, 3), dtype=np.uint8)
+IMAGE_ROWS = np.array([3, 5, 4, 1, 0, 2])  # which image shows each example of the manifest
+TRAIN, VALIDATION = np.array([2, 1]), np.array([4])
+
+
+@dataclass(frozen=True)
+class MadeUpRecipe:
+    """A recipe with one decision."""
+
+    protocol: Protocol
+    augmentation: Augmentation
+
+
+def batches_of(rows, kind=EvaluationFaces, **options):
+    return kind(IMAGES, IMAGE_ROWS[rows], {"gender": np.zeros(len(rows), np.int64)}, len(rows), **options)
+
+
+def begin(folder, train=TRAIN, validation=VALIDATION, test=ROWS, parameters=PARAMETERS, protocol=Protocol()):  # noqa: B008 - frozen
+    recipe = MadeUpRecipe(protocol, Augmentation(16))
+    shown = batches_of(train, TrainingFaces, seed=7), batches_of(validation, crop_px=16), test
+    return begin_run(folder, "lmtcnn", parameters, manifest(), recipe, shown, IMAGE_ROWS)
+
+
+def pixels(batch):
+    return standardise(batch["images"], batch.get("contrast"))
+
+
+def finish(folder, table=None, begun=None, **changes):
     arguments = {
-        "paper": "lmtcnn",
-        "parameters": PARAMETERS,
-        "manifest": manifest(),
         "model": small_model(),
+        "prepare": pixels,
         "config": TrainingConfig(num_steps=20, validate_every=5, batch_size=4, learning_rate=0.01),
         "result": FitResult([{"step": 5, "train_loss_age": 2.0}], 12.5, 15, "cpu, 1 threads", 321.0),
+        "test": batches_of(ROWS, crop_px=16),
         "predictions": predictions_table(manifest().examples, ROWS, 2, decoded()) if table is None else table,
         "selection": "best validation score; validation by subject",
         "reduced": None,
     }
-    finish_run(folder, **(arguments | changes))
+    finish_run(begun or begin(folder), **(arguments | changes))
 
 
 @pytest.fixture
@@ -220,7 +253,7 @@ def test_a_run_of_one_task_leaves_the_answers_of_the_other_empty(tmp_path, task)
     kept = {"p_female"} if task == "gender" else {"age", "p_group"}
     table = predictions_table(manifest().examples, ROWS, 2, {name: said[name] for name in kept})
     folder = tmp_path / "open" / "levihassner" / f"{task}-as_intended-fold2-seed7"
-    finish(folder, table, parameters=PARAMETERS | {"model": task})
+    finish(folder, table, begin(folder, parameters=PARAMETERS | {"model": task}))
     run = read_run(folder)
     assert run.record["scheme"] == ("adience-8" if task == "age" else None)
     assert run.predictions["p_female"].isna().all() == (task == "age")
@@ -229,10 +262,72 @@ def test_a_run_of_one_task_leaves_the_answers_of_the_other_empty(tmp_path, task)
     assert run.predictions["true_group"].notna().any()
 
 
-@pytest.mark.parametrize("selected_on_test", [False, True])
-def test_the_record_confesses_a_selection_on_the_test_examples(folder, selected_on_test):
-    finish(folder, selected_on_test=selected_on_test)
-    assert read_run(folder).record["selected_on_test"] is selected_on_test
+def test_a_selection_on_the_test_examples_is_read_from_the_batches_and_not_from_the_notebook(folder):
+    finish(folder)
+    assert read_run(folder).record["selected_on_test"] is False
+    finish(folder, begun=begin(folder, validation=ROWS, protocol=Protocol(selects_on_test=True)))
+    record = read_run(folder).record
+    assert record["selected_on_test"] is True
+    assert record["overlaps"]["validation and test"] == {"examples": 3, "subjects": 3}
+
+
+def test_a_validation_part_that_is_the_test_part_is_refused_before_training_where_the_recipe_does_not_say_so(folder):
+    with pytest.raises(ValueError, match=r"3 subjects are in both validation and test.*: 's0', 's2', 's4'\. Nothing"):
+        begin(folder, validation=ROWS)
+
+
+def test_a_subject_in_train_and_test_is_refused_with_its_name(folder):
+    with pytest.raises(ValueError, match=r"1 subjects are in both train and test.*: 's0'"):
+        begin(folder, train=np.array([0, 1]), test=np.array([0, 3]))
+    with pytest.raises(ValueError, match=r"1 examples are in both train and test.*the first is '0.jpg'"):
+        begin(folder, train=np.array([0, 1]), test=np.array([0, 3]), protocol=Protocol(shares_subjects="all parts"))
+
+
+def test_other_examples_than_the_run_began_with_are_not_recorded(folder):
+    with pytest.raises(ValueError, match="have other examples"):
+        finish(folder, test=batches_of(ROWS[::-1], crop_px=16))
+    with pytest.raises(ValueError, match="have other examples"):
+        finish(folder, test=batches_of(VALIDATION, crop_px=16))
+    assert not (folder / "record.json").exists()
+
+
+def test_the_record_says_who_was_in_which_part_without_a_name(folder):
+    finish(folder)
+    train = read_run(folder).record["parts"]["train"]
+    assert (train["num_examples"], train["num_subjects"]) == (2, 1)
+    assert train["rows_hash"] == hashlib.sha256(np.array([1, 2], "<i8").tobytes()).hexdigest()[:16]
+    assert train["labels"] == {"adience": {"age": {"3.0": 1, "4.0": 1}, "age_group": {"1": 2}, "gender": {"female": 2}}}
+
+
+def test_the_record_holds_every_decision_and_what_the_batches_and_heads_really_did(folder):
+    finish(folder)
+    record = read_run(folder).record
+    assert record["recipe"]["augmentation"] == {"crop_px": 16, "flips": True, "contrast": [0.2, 1.8]}
+    assert record["batches"]["train"] == {"batch_size": 2, "seed": 7, "augmentation": None}
+    assert record["batches"]["test"]["crop_px"] == 16
+    assert record["heads"]["age"].pop("classes.years")["length"] == 8
+    assert record["heads"]["age"] == {
+        "head": "AgeGroupHead", "softmax_before_loss": False, "clips_probabilities": False, "target": "age_group",
+        "metric": "accuracy", "loss_weight": 1.0,
+    }  # fmt: skip
+    assert record["num_epochs"] == 20 * 4 / 2
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]], ids=["rgb", "bgr"])
+def test_the_channel_of_red_is_that_of_what_the_model_gets(folder, order):
+    finish(folder, prepare=lambda batch: pixels(batch)[:, order])
+    assert read_run(folder).record["red_channel"] == order.index(0)
+
+
+def test_the_record_holds_hashes_of_weights_predictions_and_library_the_date_and_the_processor(folder):
+    model = small_model()
+    finish(folder, model=model)
+    run = read_run(folder)
+    assert run.record["weights_hash"] == weights_hash(model)
+    assert run.record["predictions_hash"] == predictions_hash(run.predictions)
+    assert len(run.record["library_hash"]) == 16
+    assert datetime.now(UTC) - datetime.fromisoformat(run.record["date"]) < timedelta(days=1)
+    assert run.record["processor"]
 
 
 @pytest.mark.parametrize(

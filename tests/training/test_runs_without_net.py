@@ -14,7 +14,7 @@ PARAMETERS |= {"model": "svm", "variant": "as_intended", "fold": 1, "seed": 0}
 
 
 def finish(folder, **changes):
-    rows = pd.DataFrame({"path": ["a", "b", "c"], "subject": ["x", "y", "y"], "age": [20.0, np.nan, 30.0]})
+    rows = pd.DataFrame({"path": ["a", "b", "c"], "subject": ["x", "y", "z"], "age": [20.0, np.nan, 30.0]})
     manifest = build_manifest(rows.assign(gender=["female", "male", "male"], corpus="timit", modality="voice"))
     said = {"age": np.array([21.0, 35.0]), "p_female": np.array([0.9, 0.2])}
     arguments = {
@@ -22,6 +22,7 @@ def finish(folder, **changes):
         "parameters": PARAMETERS,
         "manifest": manifest,
         "settings": {"age_cost": 10.0},
+        "train": np.array([1]),
         "predictions": predictions_table(manifest.examples, np.array([0, 2]), 1, said),
         "seconds": 2.5,
         "reduced": None,
@@ -57,3 +58,9 @@ def test_it_stands_in_the_overview_of_systems(folder):
 def test_a_folder_of_another_name_is_refused(folder):
     with pytest.raises(ValueError, match="field 'run' is"):
         finish(folder.with_name("svm-as_intended-fold0-seed0"))
+
+
+def test_somebody_who_is_learnt_from_and_tested_is_refused(folder):
+    with pytest.raises(ValueError, match=r"1 subjects are in both train and test.*: 'x'"):
+        finish(folder, train=np.array([0, 1]))
+    assert not (folder / "record.json").exists()

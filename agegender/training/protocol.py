@@ -1,0 +1,123 @@
+"""Who trained, who selected and who was tested: read from what a run really uses, and held against its recipe."""
+
+import hashlib
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from torch.utils.data import Dataset
+
+from agegender.data.clip_loading import EvaluationClips, TrainingClips
+from agegender.data.loading import EvaluationFaces, TrainingFaces
+from agegender.data.manifest import Manifest
+
+Parts = dict[str, np.ndarray]
+"""Row numbers of the manifest by part: ``train``, ``validation``, ``test``."""
+
+Shared = Literal["no parts", "train and validation", "all parts"]
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What the parts of a run may have in common. As intended: nothing.
+
+    ``selects_on_test`` says that the validation part is the test part. ``shares_subjects`` names the parts among which
+    a subject may stand twice.
+    """
+
+    selects_on_test: bool = False
+    shares_subjects: Shared = "no parts"
+
+    def may_share_examples(self, first: str, second: str) -> bool:
+        """Say whether an example may be in both parts."""
+        return self.selects_on_test and {first, second} == {"validation", "test"}
+
+    def may_share_subjects(self, first: str, second: str) -> bool:
+        """Say whether a subject may be in both parts."""
+        if self.shares_subjects == "all parts" or self.may_share_examples(first, second):
+            return True
+        return self.shares_subjects == "train and validation" and "test" not in (first, second)
+
+
+def rows_of(examples: Dataset, manifest: Manifest, image_rows: np.ndarray | None = None) -> np.ndarray:
+    """Return which rows of ``manifest`` the batches of ``examples`` show.
+
+    Clips know their paths. Of faces ``image_rows`` says which row of the array of images shows each example of the
+    manifest. Raises ``ValueError`` for an example that is not in the manifest.
+    """
+    if isinstance(examples, TrainingClips | EvaluationClips):
+        paths = pd.Index(manifest.examples["path"])
+        rows = paths.get_indexer(examples.clips.manifest.examples["path"])
+    elif isinstance(examples, TrainingFaces | EvaluationFaces) and image_rows is not None:
+        rows = pd.Index(image_rows).get_indexer(examples.rows)
+    else:
+        raise ValueError(f"cannot tell the examples of a {type(examples).__name__}: are the rows of the images given?")
+    if (rows < 0).any():
+        raise ValueError(f"{(rows < 0).sum()} of {len(rows)} examples are not in the manifest of this run")
+    return rows
+
+
+def overlaps(parts: Parts, examples: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return for each pair of parts, as ``train and test``, how many ``examples`` and ``subjects`` are in both."""
+    return {
+        f"{first} and {second}": {
+            "examples": len(np.intersect1d(parts[first], parts[second])),
+            "subjects": len(_shared_subjects(parts, examples, first, second)),
+        }
+        for first, second in combinations(parts, 2)
+    }
+
+
+def check_parts(parts: Parts, examples: pd.DataFrame, protocol: Protocol) -> None:
+    """Raise ``ValueError`` naming the subjects when parts have in common what ``protocol`` does not allow."""
+    for first, second in combinations(parts, 2):
+        shared = _shared_subjects(parts, examples, first, second)
+        if len(shared) and not protocol.may_share_subjects(first, second):
+            names = ", ".join(repr(str(name)) for name in shared[:_MOST_NAMED])
+            more = ", ..." if len(shared) > _MOST_NAMED else ""
+            raise ValueError(
+                f"{len(shared)} subjects are in both {first} and {second}, which the recipe does not allow: "
+                f"{names}{more}. Nothing was trained: draw the parts anew"
+            )
+        twice = np.intersect1d(parts[first], parts[second])
+        if len(twice) and not protocol.may_share_examples(first, second):
+            path = examples["path"].iloc[twice[0]]
+            raise ValueError(
+                f"{len(twice)} examples are in both {first} and {second}, which the recipe does not allow, the first "
+                f"is {path!r}. Nothing was trained: draw the parts anew"
+            )
+    if protocol.selects_on_test and set(parts["validation"]) != set(parts["test"]):
+        raise ValueError("the recipe selects on the test part, but validation and test have other examples")
+
+
+def describe_parts(parts: Parts, examples: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return for each part its size, a hash of its rows, and by ``source`` of its examples how often each label occurs.
+
+    The hash does not depend on the order of the rows. No name is in it.
+    """
+    return {name: _described(np.sort(rows), examples.iloc[np.sort(rows)]) for name, rows in parts.items()}
+
+
+def _described(rows: np.ndarray, own: pd.DataFrame) -> dict[str, Any]:
+    source = "source" if "source" in own else "corpus"
+    return {
+        "num_examples": len(own),
+        "num_subjects": int(own["subject"].nunique()),
+        "rows_hash": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:16],
+        "labels": {str(name): _label_counts(part) for name, part in own.groupby(source)},
+    }
+
+
+def _label_counts(examples: pd.DataFrame) -> dict[str, dict[str, int]]:
+    columns = [name for name in ("age", "age_group", "gender", "age_label") if name in examples]
+    counts = {name: examples[name].dropna().value_counts().sort_index() for name in columns}
+    return {name: {str(label): int(n) for label, n in found.items()} for name, found in counts.items()}
+
+
+def _shared_subjects(parts: Parts, examples: pd.DataFrame, first: str, second: str) -> np.ndarray:
+    subjects = examples["subject"].to_numpy()
+    return np.intersect1d(subjects[parts[first]].astype(str), subjects[parts[second]].astype(str))

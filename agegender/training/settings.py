@@ -1,0 +1,64 @@
+"""What a run really does, asked of the objects that do it: of its model, its batches and their way into the model."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agegender.models.multitask import MultiTaskModel
+from agegender.training.prediction import Prepare
+
+
+def settings_of_heads(model: MultiTaskModel) -> dict[str, dict[str, Any]]:
+    """Return for each task the kind of its head, its plain settings, and the range of each small table of numbers.
+
+    Small tables are such as the weights by age, which are not learnt: buffers of one dimension.
+    """
+    return {task: _settings(head) | {"loss_weight": model.loss_weights[task]} for task, head in model.heads.items()}
+
+
+def _settings(module: nn.Module) -> dict[str, Any]:
+    plain = {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, bool | int | float | str) and not name.startswith("_") and name != "training"
+    }
+    tables = {
+        name: {"least": value.min().item(), "most": value.max().item(), "length": len(value)}
+        for name, value in module.named_buffers()
+        if value.ndim == 1 and len(value) and "running" not in name
+    }
+    return {"head": type(module).__name__, **plain, **tables}
+
+
+def structure_of(model: nn.Module) -> str:
+    """Return every layer with its settings, every parameter with its shape, and which of them are trained."""
+    lines = [
+        f"{name} {type(module).__name__} {module.extra_repr()} {_settings(module)}"
+        for name, module in model.named_modules()
+    ]
+    lines += [f"{name} {tuple(value.shape)} {value.requires_grad}" for name, value in model.named_parameters()]
+    return "\n".join(lines)
+
+
+def red_channel(prepare: Prepare, side_px: int) -> int:
+    """Return which channel of the model's input a red face is brightest in: 0, or 2 where blue comes first."""
+    red = torch.zeros(1, side_px, side_px, 3, dtype=torch.uint8)
+    red[..., 0] = 255
+    return int(prepare({"images": red, "contrast": torch.ones(1)}).mean((0, 2, 3)).argmax())
+
+
+def plain(value: Any) -> Any:
+    """Return a recipe, or a part of it, as what JSON can hold.
+
+    >>> plain({"crop": (0.2, 1.8), "none": None})
+    {'crop': [0.2, 1.8], 'none': None}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.item() if isinstance(value, Tensor) else value

@@ -1,0 +1,77 @@
+"""What the parts of a run may share, by each recipe."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agegender.data.clip_loading import Crop, EvaluationClips
+from agegender.data.clips import clips_in_memory
+from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
+from agegender.training.protocol import Protocol, check_parts, overlaps, rows_of
+from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
+from agegender.training.timit_recipes import TIMIT_RECIPES
+
+EXAMPLES = pd.DataFrame({"path": list("abcdef"), "subject": ["s0", "s0", "s1", "s1", "s2", "s3"]})
+APART = {"train": [0, 1], "validation": [2, 3], "test": [4, 5]}
+TRAIN_AND_VALIDATION = {"train": [0, 2], "validation": [1, 3], "test": [4, 5]}
+SELECTS_ON_TEST = {"train": [0, 1], "validation": [4, 5], "test": [5, 4]}
+EVERYBODY = {"train": [0, 2], "validation": [1], "test": [3]}
+SELECTS_ON_TEST_OF_EVERYBODY = {"train": [0, 2], "validation": [1, 3], "test": [1, 3]}
+TRAINED_ON_TEST = {"train": [4, 5], "validation": [2], "test": [4, 5]}
+
+ALLOWED = {
+    "lmtcnn as published": (LMTCNN_RECIPES["as_published"], [APART, TRAIN_AND_VALIDATION]),
+    "levihassner as published": (LEVI_HASSNER_RECIPES["as_published"], [SELECTS_ON_TEST]),
+    "imdb as published": (IMDB_RECIPES["as_published"], [SELECTS_ON_TEST, SELECTS_ON_TEST_OF_EVERYBODY]),
+    "timit as published": (TIMIT_RECIPES["as_published"], [SELECTS_ON_TEST]),
+    "commonvoice as published": (COMMONVOICE_RECIPES["as_published"], [APART, TRAIN_AND_VALIDATION, EVERYBODY]),
+}
+ALLOWED |= {
+    f"{name} as intended": (recipes["as_intended"], [APART])
+    for name, recipes in (
+        ("lmtcnn", LMTCNN_RECIPES), ("levihassner", LEVI_HASSNER_RECIPES), ("imdb", IMDB_RECIPES),
+        ("timit", TIMIT_RECIPES), ("commonvoice", COMMONVOICE_RECIPES),
+    )
+}  # fmt: skip
+
+
+def as_arrays(parts):
+    return {name: np.array(rows) for name, rows in parts.items()}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_each_recipe_allows_its_own_protocol_and_no_other(name):
+    recipe, allowed = ALLOWED[name]
+    every = (APART, TRAIN_AND_VALIDATION, SELECTS_ON_TEST, EVERYBODY, SELECTS_ON_TEST_OF_EVERYBODY, TRAINED_ON_TEST)
+    for parts in every:
+        if parts in allowed:
+            check_parts(as_arrays(parts), EXAMPLES, recipe.protocol)
+        else:
+            with pytest.raises(ValueError, match=r"Nothing was trained|selects on the test part"):
+                check_parts(as_arrays(parts), EXAMPLES, recipe.protocol)
+
+
+def test_many_subjects_are_counted_and_the_first_are_named():
+    examples = pd.DataFrame({"path": [str(row) for row in range(14)], "subject": [f"s{row % 7}" for row in range(14)]})
+    parts = {"train": np.arange(7), "test": np.arange(7, 14)}
+    message = (
+        "7 subjects are in both train and test, which the recipe does not allow: 's0', 's1', 's2', 's3', 's4', ..."
+    )
+    with pytest.raises(ValueError, match=message):
+        check_parts(parts, examples, Protocol())
+
+
+def test_examples_and_subjects_that_two_parts_share_are_counted():
+    assert overlaps(as_arrays(SELECTS_ON_TEST_OF_EVERYBODY), EXAMPLES) == {
+        "train and validation": {"examples": 0, "subjects": 2},
+        "train and test": {"examples": 0, "subjects": 2},
+        "validation and test": {"examples": 2, "subjects": 2},
+    }
+
+
+def test_the_rows_of_clips_are_known_by_their_paths():
+    cache = clips_in_memory([np.arange(20, dtype=np.int16) + row for row in range(5)], 16_000)
+    chosen = EvaluationClips(cache.select(np.array([3, 1])), {}, 2, Crop(5))
+    assert rows_of(chosen, cache.manifest).tolist() == [3, 1]
+    with pytest.raises(ValueError, match="1 of 2 examples are not in the manifest"):
+        rows_of(chosen, cache.select(np.array([0, 1])).manifest)
