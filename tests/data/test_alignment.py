@@ -47,6 +47,14 @@ def test_the_published_points_are_those_of_tight_at_112_and_of_loose_at_224():
     np.testing.assert_allclose(reference_points(224, "loose"), loose, atol=1e-12)
 
 
+def test_at_other_sizes_the_points_keep_their_places_on_the_pixels_edges_and_not_on_their_centres():
+    """A pixel reaches half a pixel to each side of its centre: at twice the size 38.29 is 77.08, and not 76.58."""
+    large, small = reference_points(224, "tight"), reference_points(56, "tight")
+    np.testing.assert_allclose(large[0], (77.08, 103.9), atol=1e-9)
+    np.testing.assert_allclose(small[0], (18.895, 25.6), atol=1e-9)
+    np.testing.assert_allclose(reference_points(112, "loose")[0], (43.945, 52.88), atol=1e-9)
+
+
 def test_the_loose_crop_shows_the_face_at_two_thirds_of_its_size():
     tight, loose = (np.linalg.norm(np.subtract(*reference_points(224, crop)[:2])) for crop in ("tight", "loose"))
     assert tight / 224 == pytest.approx(EYES_DISTANCE_112 / 112, abs=1e-4)

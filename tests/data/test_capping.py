@@ -80,6 +80,27 @@ def test_what_is_kept_of_one_age_does_not_depend_on_the_other_ages():
     assert kept.loc[kept["age"] < 22, "path"].tolist() == cap_per_age(young, 15, "spread").examples["path"].tolist()
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_age_draws_its_own_order_of_the_same_people(seed):
+    """Else the same few would stand for every age."""
+    subjects = [f"s{number:02}" for number in range(30)]
+    capped = cap_per_age(faces(3 * subjects, np.repeat([20, 21, 22], 30)), 8, "spread", seed).examples
+    kept = [frozenset(own["subject"]) for _, own in capped.groupby("age")]
+    assert [len(own) for own in kept] == [8, 8, 8]
+    assert len(set(kept)) == 3
+
+
+@pytest.mark.parametrize("most_per_subject", [None, 2])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_group_draws_its_own_order_of_the_same_people(seed, most_per_subject):
+    rows = pd.DataFrame({"subject": 6 * [f"s{number:02}" for number in range(30)]}).assign(
+        corpus="cv", modality="voice"
+    )
+    rows = rows.assign(path=[f"{n:05}.mp3" for n in range(180)], age_group=pd.array(np.repeat(range(6), 30), "Int64"))
+    balanced = balance_groups(build_manifest(rows, scheme=COMMON_VOICE_6), 8, most_per_subject, seed).examples
+    assert len({frozenset(own["subject"]) for _, own in balanced.groupby("age_group")}) == 6
+
+
 @pytest.mark.parametrize("order", ["first_come", "spread"])
 def test_what_stays_keeps_its_order_and_what_goes_is_quarantined(order):
     manifest = crowd(1)

@@ -64,6 +64,18 @@ def test_finds_what_the_library_finds_one_by_one(detector):
         np.testing.assert_allclose(found.landmarks, landmarks.astype(float), atol=0.01)
 
 
+def test_what_the_third_net_is_surer_of_than_80_percent_is_a_face(detector, monkeypatch):
+    """The threshold of the published port; that of the library's own default is 0.7."""
+    chances = torch.tensor([0.95, 0.85, 0.805, 0.795, 0.6])
+    corners = torch.arange(5)[:, None] * 60.0 + 1
+    boxes = torch.cat([corners, corners, corners + 40, corners + 40], 1)
+    candidates = mtcnn._Candidates(boxes, chances, torch.zeros(5, 4), torch.zeros(5, dtype=torch.int64))
+    answer = [torch.zeros(5, 4), torch.zeros(5, 10), torch.stack([1 - chances, chances], 1)]
+    monkeypatch.setattr(detector, "_ask", lambda net, pixels: answer)
+    (found,) = detector._located([summed_areas(np.zeros((400, 400, 3), np.uint8))], candidates)
+    np.testing.assert_allclose(found.scores, [0.95, 0.85, 0.805], atol=1e-6)
+
+
 def test_a_picture_gets_the_same_answer_in_any_company(detector):
     pictures = [pixels(photo_of(draw(100 + 20 * number, number))) for number in range(4)]
     together = detector.find(pictures)[2]

@@ -507,3 +507,16 @@ def test_a_split_by_clip_without_a_part_is_refused():
         split_by_clip(examples, clip_folds(examples), 0, 0, 0.6)
     with pytest.raises(ValueError, match="there are 10 fold numbers for 5 examples"):
         split_by_clip(examples, np.zeros(10), 0, 0)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_each_fold_draws_validation_clips_of_its_own(seed):
+    """Folds of one size: where the clips of the pool that validate stand in its order differs from fold to fold."""
+    examples = people(seed).iloc[:200].reset_index(drop=True)
+    folds = clip_folds(examples, 5, seed)
+    places = []
+    for fold in range(5):
+        pool = np.flatnonzero(folds != fold)
+        by_path = pool[np.argsort(examples["path"].to_numpy()[pool])]
+        places.append(tuple(np.flatnonzero(np.isin(by_path, split_by_clip(examples, folds, fold, seed).validation))))
+    assert len(set(places)) == 5

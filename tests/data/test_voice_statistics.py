@@ -68,6 +68,14 @@ def test_quiet_frames_have_no_say_in_the_pitch():
     assert pitch_statistics(clip, RATE)[4] < 0.3
 
 
+@pytest.mark.parametrize(("db", "is_heard"), [(-20, True), (-27, True), (-33, False)])
+def test_what_is_up_to_30_db_below_the_loudest_has_a_pitch(db, is_heard):
+    clip = np.concatenate([buzz(110), 10 ** (db / 20) * buzz(220)]).astype(np.float32)
+    low, _, high, *_ = pitch_statistics(clip, RATE)
+    assert low == pytest.approx(1, abs=0.1)
+    assert high == pytest.approx(2 if is_heard else 1, abs=0.1)
+
+
 def test_loudness_does_not_matter():
     assert_allclose(voice_statistics(0.5 * buzz(150), RATE), voice_statistics(buzz(150), RATE), rtol=1e-3, atol=0.02)
 

@@ -61,6 +61,13 @@ def test_the_equal_error_rate_is_where_the_curve_of_scikit_learn_crosses_the_dia
     assert 0.1 < found < 0.4
 
 
+def test_a_priori_one_trial_in_twenty_is_of_one_subject():
+    """To accept the first costs half the misses: 0.5. To go on costs one false alarm in 50: 0.95 * 0.02 / 0.05."""
+    scores, labels = [0.9, 0.5, 0.3, *[0.1] * 49], [1, 0, 1, *[0] * 49]
+    assert min_dcf(scores, labels) == pytest.approx(0.38)
+    assert min_dcf(scores, labels, p_same=0.01) == pytest.approx(0.5)
+
+
 def test_equal_scores_are_accepted_together_as_if_by_lot():
     assert eer([1, 1, 1, 1], [1, 0, 1, 0]) == 0.5
     assert min_dcf([1, 1, 1, 1], [1, 0, 1, 0]) == 1
