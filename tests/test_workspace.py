@@ -60,7 +60,8 @@ def test_elsewhere_the_project_is_the_checkout_of_the_library(tmp_path, monkeypa
     assert workspace.project_folder() == Path(workspace.__file__).resolve().parents[1]
 
 
-def test_another_project_with_presets_is_no_checkout(checkout, nowhere):
+def test_another_project_with_presets_is_no_checkout(checkout, nowhere, monkeypatch):
+    monkeypatch.chdir(checkout)
     (checkout / "pyproject.toml").write_text('[project]\nname = "other"\n')
     assert workspace.project_folder() == nowhere / "cache" / "agegender"
 
@@ -156,6 +157,15 @@ def test_a_finished_run_of_the_same_parameters_is_run_again(checkout):
 def test_a_folder_that_cannot_be_written_is_refused(checkout):
     (checkout / "mine").write_text("a file")
     with pytest.raises(ValueError, match=r"run_folder='mine': .*mine cannot be written \(File exists\)"):
+        workspace.run_folder("mine", "lmtcnn", PARAMETERS)
+
+
+def test_a_folder_in_which_no_file_can_be_made_is_refused(checkout, monkeypatch):
+    def refused(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(ValueError, match=r"run_folder='mine': .*mine cannot be written \(Permission denied\)"):
         workspace.run_folder("mine", "lmtcnn", PARAMETERS)
 
 
