@@ -165,3 +165,37 @@ def test_help_names_the_commands_and_a_misspelt_one_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["manifests"])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "option"),
+    [
+        ("path,subject,age\na.jpg,1,30\nb.jpg,2,40\n", ["--max-quarantined", "0.5"]),
+        ("path,subject,age_group\na.jpg,1,20-29\n", ["--scheme", "fairface-9"]),
+    ],
+)
+def test_the_options_that_a_message_advises_exist_and_help(tmp_path, capsys, table, option):
+    (tmp_path / "faces.csv").write_text(table)
+    (tmp_path / "a.jpg").touch()  # b.jpg is missing
+    command = ["manifest", "folder", str(tmp_path), "-o", str(tmp_path / "mine.parquet")]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert option[0] in said
+    if option[0] == "--scheme":
+        assert option[1] in said
+    assert main([*command, *option]) == 0
+
+
+@pytest.mark.parametrize("corpus", ["adience", "celeba", "timit", "commonvoice"])
+def test_without_its_files_a_corpus_names_the_option_that_needs_only_its_tables(tmp_path, capsys, corpus):
+    main(["miniature", corpus, str(tmp_path / corpus), "--num-subjects", "8"])
+    for kind in ("*.jpg", "*.wav", "*.mp3", "*.WAV"):
+        for path in (tmp_path / corpus).rglob(kind):
+            path.unlink()
+    for _ in range(6):  # the folders too, from the leaves
+        for folder in [path for path in (tmp_path / corpus).rglob("*") if path.is_dir() and not any(path.iterdir())]:
+            folder.rmdir()
+    command = ["manifest", corpus, str(tmp_path / corpus), "-o", str(tmp_path / "mine.parquet")]
+    assert main(command) == 2
+    assert "--labels-only" in capsys.readouterr().err
+    assert main([*command, "--labels-only"]) == 0

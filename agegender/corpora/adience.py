@@ -70,7 +70,7 @@ def read(
     root = Path(root)
     if not labels_only and not (root / "aligned").is_dir():
         raise FileNotFoundError(
-            f"{root / 'aligned'} does not exist: unpack the aligned faces there, or read labels only"
+            f"{root / 'aligned'} does not exist: unpack the aligned faces there, or read labels only (--labels-only)"
         )
     rows = _rows(pd.concat([_fold(root, fold) for fold in range(NUM_FOLDS)], ignore_index=True), repair_25_23)
     _check_folds(rows)

@@ -83,7 +83,7 @@ def _folder_of_pictures(root: Path) -> Path:
     if folder is None or not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {PICTURES} in {root} or its folders Img or celeba: unpack {PICTURES}.zip there, or "
-            "read labels only"
+            "read labels only (--labels-only)"
         )
     return folder
 

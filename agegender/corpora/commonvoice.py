@@ -165,5 +165,5 @@ def _rows(cells: pd.DataFrame, parts: pd.Series) -> pd.DataFrame:
 
 def _present(folder: Path, names: pd.Series) -> pd.Series:
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} does not exist: unpack the clips there, or read labels only")
+        raise FileNotFoundError(f"{folder} does not exist: unpack the clips there, or read labels only (--labels-only)")
     return names.isin([entry.name for entry in folder.iterdir()])  # one look at the folder, not one for each clip

@@ -9,7 +9,7 @@ import pandas as pd
 from agegender.corpora.contents import modality_of
 from agegender.corpora.tables import LINE, read_table
 from agegender.data.manifest import Manifest, build_manifest
-from agegender.labels import AgeScheme, check_age, parse_gender
+from agegender.labels import SCHEMES, AgeScheme, check_age, parse_gender
 
 COLUMNS = ("path", "subject", "age", "age_group", "gender", "split")
 """The columns that are read; further columns are kept as they are."""
@@ -91,7 +91,11 @@ def _check_columns(path: Path, table: pd.DataFrame, scheme: AgeScheme | None) ->
             f"{path} has a column {taken[0]!r}, a name that the manifest needs itself: give it another name"
         )
     if "age_group" in table and scheme is None:
-        raise ValueError(f"{path} has a column 'age_group': say which scheme its labels are from")
+        raise ValueError(
+            f"{path} has a column 'age_group': say which scheme its labels are from, one of "
+            f"{', '.join(sorted(SCHEMES))} ('agegender manifest folder' with --scheme, Python with scheme=), or leave "
+            "the column out"
+        )
 
 
 def _parsed(path: Path, table: pd.DataFrame, column: str, parse: Callable[[str], Any], advice: str) -> list[Any]:

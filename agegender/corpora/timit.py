@@ -112,7 +112,8 @@ def _tree(root: Path) -> Path:
     train = _find(root, "train", 3)
     if train is None or _find(train.parent, "test", 1) is None:
         raise FileNotFoundError(
-            f"no folders TRAIN and TEST beside each other in {root}: unpack the clips there, or read labels only"
+            f"no folders TRAIN and TEST beside each other in {root}: unpack the clips there, or read labels only "
+            "(--labels-only)"
         )
     return train.parent
 

@@ -85,7 +85,7 @@ def check_share(manifest: Manifest, unreadable: dict[str, str], max_share: float
     if len(unreadable) > max_share * len(manifest):
         raise TooManyQuarantinedError(
             f"{len(unreadable)} of {len(manifest)} files cannot be used, more than the {max_share:.0%} allowed. First: "
-            f"{next(iter(unreadable.values()))}. Repair the files, or raise the share that is allowed."
+            f"{next(iter(unreadable.values()))}. Repair these files, or take their rows out of the table."
         )
 
 

@@ -174,7 +174,8 @@ def build_manifest(
         raise TooManyQuarantinedError(
             f"{len(aside)} of {total} rows were set aside, more than the {max_quarantined_share:.0%} allowed: "
             f"{reasons}. "
-            f"First: {aside['path'].iloc[0]}. Repair the files, or raise max_quarantined_share."
+            f"First: {aside['path'].iloc[0]}. Repair these rows or take them out of the table; 'agegender manifest' "
+            "allows more with --max-quarantined, Python with max_quarantined_share."
         )
     _check(rows, scheme)
     return Manifest(
