@@ -13,6 +13,8 @@ from agegender.labels import SCHEMES, AgeScheme, check_age, parse_gender
 
 COLUMNS = ("path", "subject", "age", "age_group", "gender", "split")
 """The columns that are read; further columns are kept as they are."""
+TAKEN = ("corpus", "source_corpus", "modality", "published_split", "repeats", "fold_lines")
+"""Columns that a manifest needs itself: a reader's table may not have them."""
 
 
 def read(
@@ -85,7 +87,7 @@ def _check_columns(path: Path, table: pd.DataFrame, scheme: AgeScheme | None) ->
         )
     if not {"age", "age_group", "gender"} & set(table.columns):
         raise ValueError(f"{path} has no label column (found {found}): add 'age', 'age_group' or 'gender'")
-    taken = sorted({"corpus", "modality", "published_split"} & set(table.columns))
+    taken = sorted({*TAKEN} & set(table.columns))
     if taken:
         raise ValueError(
             f"{path} has a column {taken[0]!r}, a name that the manifest needs itself: give it another name"

@@ -24,7 +24,7 @@ def read(
     Raises ``ValueError`` when the pack has none of its clips.
     """
     pack = read_voices(root, cache, labels_only, max_quarantined_share)
-    own = pack.select(pack.examples["source"] == CORPUS)
+    own = pack.select(pack.examples["source_corpus"] == CORPUS)
     if len(own) == 0:
         raise ValueError(f"{pack.root} has {len(pack)} clips and none of {CORPUS}")
     groups = own.examples["age"].map(SPEECHOCEAN_6.group_of).astype("Int64")

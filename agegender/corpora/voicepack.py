@@ -1,7 +1,7 @@
 """Reading the open pack of voices: Saarbruecken Voice Database and speechocean762, ``clips.csv`` and Opus files.
 
 Age and source go together in it (children are nearly all of speechocean762, everybody above 43 is of Saarbruecken), so
-results are to be given for each ``source`` too.
+results are to be given for each ``source_corpus`` too.
 """
 
 from pathlib import Path
@@ -29,8 +29,8 @@ def read_voices(
     """Read the pack ``voice-svd-so762`` below ``root`` (folder or archive, which is unpacked once into ``cache``).
 
     ``age`` is in completed years, at the recording for Saarbruecken; ``published_split`` is ``train`` or
-    ``validation``. Extra columns: ``seconds`` (float), ``source`` (``svd`` or ``speechocean762``), ``language`` and
-    ``voice`` (``normal``, or ``disordered`` for voice patients). With ``labels_only`` no clip needs to be there.
+    ``validation``. Extra columns: ``seconds`` (float), ``source_corpus`` (``svd`` or ``speechocean762``), ``language``,
+    and ``voice`` (``normal``, or ``disordered`` for voice patients). With ``labels_only`` no clip needs to be there.
 
     Quarantined are rows with an impossible age, an unknown gender, part or source, no subject, or a missing clip.
     Raises ``FileNotFoundError`` when there is no pack, ``ValueError`` for a broken table or archive, and
@@ -43,7 +43,10 @@ def read_voices(
         present = np.array([_is_inside(folder, path) for path in table["file"]])
         labels["reason"] = labels["reason"].mask(labels["reason"].isna() & ~present, "missing file")
     sources = table["source"].map(SOURCES)
-    text = {"source": sources.astype("str"), **{name: table[name].astype("str") for name in ("language", "voice")}}
+    text = {
+        "source_corpus": sources.astype("str"),
+        **{name: table[name].astype("str") for name in ("language", "voice")},
+    }
     rows = labels.assign(path=table["file"], subject=table["speaker"], corpus="voicepack", modality="voice", **text)
     is_good = labels["reason"].isna().to_numpy()
     aside = pd.DataFrame({"path": table["file"], "row": table[LINE], "reason": labels["reason"]})[~is_good]

@@ -44,7 +44,8 @@ class Manifest:
     ``examples`` has one row for each example and at least these columns: ``path`` (relative to ``root``),
     ``subject`` (the key of every split), ``age`` (years, NaN if unknown), ``age_group`` (index into ``scheme``,
     missing if unknown), ``gender`` (``female`` / ``male``, missing if unknown), ``corpus``, ``modality``
-    (``voice`` / ``face``) and ``published_split`` (missing if the corpus has none). A corpus may add columns.
+    (``voice`` / ``face``) and ``published_split`` (missing if the corpus has none). A corpus may add columns; of a pack
+    made of several corpora ``source_corpus`` says from which an example comes, and results are given for each.
 
     ``quarantine`` lists the rows that were set aside: ``path``, ``row`` (line or row in the source) and ``reason``.
     ``has_identities`` is false for a corpus that does not say who is shown; its subjects are then images or

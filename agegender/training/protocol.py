@@ -95,7 +95,7 @@ def check_parts(parts: Parts, examples: pd.DataFrame, protocol: Protocol) -> Non
 
 
 def describe_parts(parts: Parts, examples: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return for each part its size, a hash of its rows, and by ``source`` of its examples how often each label occurs.
+    """Return for each part its size, a hash of its rows, and by corpus of its examples how often each label occurs.
 
     The hash does not depend on the order of the rows. No name is in it.
     """
@@ -103,7 +103,7 @@ def describe_parts(parts: Parts, examples: pd.DataFrame) -> dict[str, dict[str, 
 
 
 def _described(rows: np.ndarray, own: pd.DataFrame) -> dict[str, Any]:
-    source = "source" if "source" in own else "corpus"
+    source = "source_corpus" if "source_corpus" in own else "corpus"
     return {
         "num_examples": len(own),
         "num_subjects": int(own["subject"].nunique()),

@@ -32,7 +32,7 @@ def predictions_table(
 
     ``examples`` is the whole manifest and ``rows`` the row numbers of the test part; ``decoded`` is what
     ``agegender.training.fit.predict`` returns for them; what the model has no head for stays empty. ``corpus`` is the
-    ``source`` of an example where the manifest is a pack of several corpora. No path is kept.
+    ``source_corpus`` of an example where the manifest is a pack of several corpora. No path is kept.
     Where ``rows`` holds an example as often as its corpus lists it (``agegender.data.fold_lines``), the table has it
     once, with what was said first, and the column ``repeats`` says how often. Raises ``ValueError`` when there are more
     or fewer predictions than rows, and for an example that is there more often than it is listed.
@@ -52,7 +52,7 @@ def predictions_table(
             "example": rows.astype(np.int64),
             "subject": test["subject"].to_numpy(),
             "fold": np.int64(fold),
-            "corpus": test["source" if "source" in test else "corpus"].to_numpy(),
+            "corpus": test["source_corpus" if "source_corpus" in test else "corpus"].to_numpy(),
             "true_age": test["age"].to_numpy(),
             "true_group": test["age_group"].array,
             "true_gender": test["gender"].array,

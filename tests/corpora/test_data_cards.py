@@ -85,7 +85,7 @@ def test_the_counts_of_the_cards_of_the_voice_pack_are_those_of_the_pack(name, t
     if not data or not list(Path(data).glob(f"{voicepack.PACK}*")):
         pytest.skip(f"AGEGENDER_DATA does not name a folder with {voicepack.PACK}")
     manifest = voicepack.read_voices(Path(data), tmp_path)
-    assert counts_in(CARDS / f"{name}.md") == counts_table(manifest.select(manifest.examples["source"] == name))
+    assert counts_in(CARDS / f"{name}.md") == counts_table(manifest.select(manifest.examples["source_corpus"] == name))
 
 
 @pytest.mark.parametrize("name", NAMES)

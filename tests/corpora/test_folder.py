@@ -156,3 +156,16 @@ def test_where_no_file_tells_its_kind_the_caller_does(write):
 def test_labels_alone_need_no_file(write):
     manifest = folder.read(write(TABLE, files=()), modality="voice", labels_only=True)
     assert (len(manifest), manifest.modality, len(manifest.quarantine)) == (2, "voice", 0)
+
+
+def test_a_column_called_source_is_a_column_like_any_other(write):
+    root = write("path,subject,gender,source\na.jpg,1,m,phone\nb c.jpg,2,f,web\n")
+    examples = folder.read(root).examples
+    assert (examples["source"].tolist(), set(examples["corpus"])) == (["phone", "web"], {"folder"})
+
+
+@pytest.mark.parametrize("name", ["source_corpus", "repeats", "fold_lines"])
+def test_a_column_that_means_something_to_the_library_is_refused(write, name):
+    root = write(f"path,subject,gender,{name}\na.jpg,1,m,2\n")
+    with pytest.raises(ValueError, match=f"has a column '{name}', a name that the manifest needs itself"):
+        folder.read(root)

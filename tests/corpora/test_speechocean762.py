@@ -14,7 +14,7 @@ def pack(tmp_path_factory):
 
 def test_its_examples_are_those_of_its_source_in_the_pack_renumbered(pack):
     own, whole = speechocean762.read(pack), voicepack.read_voices(pack).examples
-    expected = whole[whole["source"] == "speechocean762"]
+    expected = whole[whole["source_corpus"] == "speechocean762"]
     assert len(own) == len(expected) == 12
     assert own.examples["path"].tolist() == expected["path"].tolist()
     assert own.examples["age"].tolist() == expected["age"].tolist()

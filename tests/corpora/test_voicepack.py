@@ -46,7 +46,7 @@ def test_labels_are_those_of_the_row(pack):
     assert list(examples["age"]) == [71, 20, 6]
     assert list(examples["gender"]) == ["female", "male", "male"]
     assert list(examples["published_split"]) == ["train", "validation", "train"]
-    assert list(examples["source"]) == ["svd", "svd", "speechocean762"]
+    assert list(examples["source_corpus"]) == ["svd", "svd", "speechocean762"]
     assert list(examples["voice"]) == ["disordered", "normal", "normal"]
     assert list(examples["seconds"]) == [2.04, 1.5, 3.25]
     assert manifest.has_identities
@@ -56,8 +56,8 @@ def test_labels_are_those_of_the_row(pack):
 def test_a_miniature_is_read_whole_and_an_archive_of_it_gives_the_same_manifest(miniature, tmp_path):
     manifest = voicepack.read_voices(miniature)
     assert len(manifest.quarantine) == 0
-    assert manifest.examples.groupby("source")["subject"].nunique().to_dict() == {"speechocean762": 2, "svd": 4}
-    assert manifest.examples.groupby("source").size().to_dict() == {"speechocean762": 4, "svd": 4}
+    assert manifest.examples.groupby("source_corpus")["subject"].nunique().to_dict() == {"speechocean762": 2, "svd": 4}
+    assert manifest.examples.groupby("source_corpus").size().to_dict() == {"speechocean762": 4, "svd": 4}
     info = soundfile.info(manifest.root / manifest.examples["path"][0])
     assert (info.samplerate, info.subtype) == (16_000, "OPUS")
     with tarfile.open(tmp_path / f"{voicepack.PACK}.tar.gz", "w:gz") as tar:

@@ -24,7 +24,7 @@ def test_clips_without_an_age_are_set_aside_with_the_reason_and_the_others_have_
 
 
 def test_the_pack_is_found_in_the_folder_itself(data, tmp_path):
-    assert set(read_labelled_voices("voicepack", data, tmp_path).examples["source"]) == {"svd", "speechocean762"}
+    assert set(read_labelled_voices("voicepack", data, tmp_path).examples["source_corpus"]) == {"svd", "speechocean762"}
 
 
 def test_recordings_of_ones_own_are_voices_and_need_both_labels(data, tmp_path):

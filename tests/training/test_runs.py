@@ -119,8 +119,14 @@ def test_predictions_have_the_types_of_the_contract():
     assert {types[f"p_group_{group}"] for group in range(8)} == {"float32"}
 
 
+def test_a_column_of_a_reader_that_is_called_source_is_no_corpus():
+    examples = manifest().examples.assign(source=["web", "web", "phone", "phone", "web", "phone"])
+    table = predictions_table(examples, ROWS, 2, decoded())
+    assert table["corpus"].tolist() == examples["corpus"].iloc[ROWS].tolist()
+
+
 def test_of_a_pack_of_several_corpora_the_source_is_the_corpus():
-    examples = manifest().examples.assign(source=["svd", "x", "x", "speechocean762", "x", "svd"])
+    examples = manifest().examples.assign(source_corpus=["svd", "x", "x", "speechocean762", "x", "svd"])
     assert predictions_table(examples, ROWS, 2, decoded())["corpus"].tolist() == ["svd", "svd", "speechocean762"]
 
 
