@@ -15,6 +15,8 @@ sys.path.insert(0, str(ROOT / "book" / "tools"))
 
 from plan import read_preset  # noqa: E402
 
+from tests.wiring import faults_of  # noqa: E402
+
 SMALLEST = read_preset(ROOT / "presets/smallest.yaml")
 
 
@@ -31,7 +33,7 @@ def execute(stage, run, folder):
 
 
 @pytest.mark.slow
-def test_every_notebook_runs_to_its_end(tmp_path):
+def test_every_notebook_runs_to_its_end_and_does_what_its_recipe_says(tmp_path):
     for corpus, options in SMALLEST.corpora.items():
         flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
         command = [sys.executable, "-m", "agegender.cli", "miniature", corpus, tmp_path / "corpora" / corpus, *flags]
@@ -45,3 +47,9 @@ def test_every_notebook_runs_to_its_end(tmp_path):
         executed.add(stage.notebook)
     assert executed == {str(path.relative_to(ROOT)) for path in (ROOT / "notebooks").glob("*/*.ipynb")}
     assert len(executed) >= 4
+    records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("runs/*/*/*/record.json"))]
+    trained = [record for record in records if record["num_parameters"]]
+    assert len(trained) == sum(
+        len(stage.runs) for stage in SMALLEST.stages if stage.notebook.endswith("/3_train.ipynb")
+    )
+    assert {record["run"]: faults_of(record) for record in trained if faults_of(record)} == {}

@@ -1,9 +1,12 @@
 """From a preset to runs and their order."""
 
 import re
+from pathlib import Path
 
 import pytest
 from plan import PresetError, pattern_of, read_preset
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TWO_STAGES = """
 threads: 1
@@ -146,3 +149,18 @@ papers:
     (tmp_path / "own.yaml").write_text("weights: some" + text)
     with pytest.raises(PresetError, match="'weights' is 'some': expected all or shown"):
         read_preset(tmp_path / "own.yaml")
+
+
+WORDS = {"one": 1, "two": 2, "three": 3}
+
+
+@pytest.mark.parametrize("name", ["open", "miniature"])
+def test_what_a_preset_says_of_its_epochs_is_what_it_trains(name):
+    said = []
+    for stage in read_preset(ROOT / f"presets/{name}.yaml").stages:
+        for run in stage.runs if stage.notebook.endswith("/3_train.ipynb") else ():
+            parameters = stage.parameters_of(run, {"data": "", "records": ""})
+            [number] = re.findall(r"\b(\w+) epochs\b(?= instead|,|$)", parameters["reduced"])
+            said.append((WORDS.get(number) or int(number), parameters["num_epochs"]))
+    assert len(said) >= 10
+    assert all(words == trained for words, trained in said)

@@ -1,6 +1,7 @@
 """Every switch in which the published pipeline of IMDB and its intent differ: its two settings, and their effect."""
 
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -161,3 +162,10 @@ def test_as_published_the_heads_of_the_last_net_are_xaviers_normal_in_both_layer
             assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
             assert layer.weight.abs().max() > 2.5 * std  # not uniform
             assert torch.equal(layer.bias, torch.zeros(num_out))
+
+
+def test_the_notebook_keeps_five_thousand_faces_of_an_age_as_published():
+    rows = pd.DataFrame({"path": [f"{row:04d}.jpg" for row in range(5100)], "subject": "s", "age": 30.0})
+    manifest = build_manifest(rows.assign(gender="female", corpus="imdb", modality="face"))
+    given = {"faces": SimpleNamespace(manifest=manifest), "recipe": PUBLISHED}
+    assert len(values_of("imdb/3_train", ("capped",), given)["capped"]) == 5000
