@@ -9,7 +9,7 @@ from PIL import Image
 
 from agegender.data.caches import ImageCache, Recipe, cache_images, cache_pixels
 from agegender.data.detection import LONGEST_PX, Detection, find_faces
-from agegender.data.images import UnreadableImageError, decode_whole
+from agegender.data.images import Resize, UnreadableImageError, decode_whole
 from agegender.data.manifest import Manifest, TooManyQuarantinedError
 from agegender.data.mtcnn import FaceDetector
 
@@ -50,11 +50,14 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
-def align_face(image: np.ndarray, landmarks: np.ndarray, size_px: int, crop: str) -> np.ndarray:
+def align_face(
+    image: np.ndarray, landmarks: np.ndarray, size_px: int, crop: str, resize: Resize = "filtered"
+) -> np.ndarray:
     """Cut the face with ``landmarks`` (5, 2) out of ``image``: uint8 RGB (height, width, 3) -> (size_px, size_px, 3).
 
     What lies outside the picture is black. A face that has to shrink is first reduced by the same factor with a filter
     as wide as that takes, so that fine patterns do not turn into false ones, then turned by bilinear interpolation.
+    Any other ``resize`` only interpolates, as OpenCV's ``warpAffine`` does in the published code.
     """
     to_face = similarity(landmarks, reference_points(size_px, crop))
     back = np.linalg.inv(np.vstack([to_face, (0, 0, 1)]))
@@ -67,7 +70,7 @@ def align_face(image: np.ndarray, landmarks: np.ndarray, size_px: int, crop: str
     if (high <= low).any():
         return np.zeros((size_px, size_px, 3), np.uint8)
     part = Image.fromarray(np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]]))
-    if scale < 1:
+    if scale < 1 and resize == "filtered":
         width, height = (max(1, round(side * scale)) for side in part.size)
         back[:2, 2] -= low
         back[:2] *= (np.array([width, height]) / part.size)[:, None]
@@ -82,7 +85,12 @@ def align_face(image: np.ndarray, landmarks: np.ndarray, size_px: int, crop: str
 
 
 def aligned_face(
-    path: Path, found: Detection | str, size_px: int, crop: str, longest_px: int = LONGEST_PX
+    path: Path,
+    found: Detection | str,
+    size_px: int,
+    crop: str,
+    longest_px: int = LONGEST_PX,
+    resize: Resize = "filtered",
 ) -> np.ndarray:
     """Return the one face of a file, aligned: uint8 RGB (size_px, size_px, 3); training and use both call this.
 
@@ -92,7 +100,7 @@ def aligned_face(
     problem = found if isinstance(found, str) else found.problem
     if problem is not None or isinstance(found, str):
         raise UnreadableImageError(problem)
-    return align_face(decode_whole(path, longest_px), found.faces.landmarks[0], size_px, crop)
+    return align_face(decode_whole(path, longest_px), found.faces.landmarks[0], size_px, crop, resize)
 
 
 def cache_aligned_faces(
@@ -101,6 +109,7 @@ def cache_aligned_faces(
     size_px: int = 112,
     crop: str = "tight",
     detector: FaceDetector | None = None,
+    resize: Resize = "filtered",
     max_unreadable_share: float = 0.05,
     max_faceless_share: float = 0.5,
 ) -> ImageCache:
@@ -117,7 +126,7 @@ def cache_aligned_faces(
     ``OSError`` when the disk is full.
     """
     if manifest.is_aligned:
-        return cache_images(manifest, folder, size_px, max_unreadable_share=max_unreadable_share)
+        return cache_images(manifest, folder, size_px, resize, max_unreadable_share)
     reference_points(size_px, crop)
     finder = detector or FaceDetector(device="cuda" if torch.cuda.is_available() else "cpu")
 
@@ -129,7 +138,7 @@ def cache_aligned_faces(
                 f"{len(unreadable)} of {len(found)} files cannot be decoded, more than the {max_unreadable_share:.0%} "
                 f"allowed. First: {unreadable[0]}. Repair the files, or raise max_unreadable_share."
             )
-        return lambda row: aligned_face(paths[row], found[row], size_px, crop)
+        return lambda row: aligned_face(paths[row], found[row], size_px, crop, resize=resize)
 
-    settings = f"{crop} {size_px}, {LONGEST_PX} px, {finder.name}"
+    settings = f"{crop} {size_px}, {resize}, {LONGEST_PX} px, {finder.name}"
     return cache_pixels(manifest, folder, Recipe(f"{size_px}-{crop}", settings, size_px, prepare), max_faceless_share)

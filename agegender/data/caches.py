@@ -17,7 +17,7 @@ from agegender.data.cache_files import (
     without_unreadable,
     write_notes,
 )
-from agegender.data.images import UnreadableImageError, decode_image, resize_as_tensorflow_1
+from agegender.data.images import Resize, UnreadableImageError, decode_image
 from agegender.data.manifest import Manifest
 from agegender.files import replaced_atomically
 
@@ -54,28 +54,26 @@ def cache_images(
     manifest: Manifest,
     folder: Path,
     size_px: int = 256,
-    squash_px: int | None = None,
+    resize: Resize = "filtered",
     max_unreadable_share: float = 0.05,
     num_threads: int | None = None,
 ) -> ImageCache:
     """Decode the faces of ``manifest`` into ``folder``, or take them from there when they are there and whole.
 
-    ``squash_px`` resizes the decoded face once more, as TensorFlow 1 does, which is how the published test images are
-    made. The cache is named after the manifest, the sizes and the length and date of every file, so a changed file
-    makes a new one; its checksum is compared whenever it is opened, and a damaged cache is made again. Raises
-    ``TooManyQuarantinedError`` when more than ``max_unreadable_share`` of the files cannot be decoded (no cache is
-    kept then), and ``OSError`` when the disk is full; either way nothing half-written stays behind.
+    ``resize`` is explained in ``agegender.data.images``. The cache is named after it, the manifest, the size and the
+    length and date of every file, so a changed file makes a new one; its checksum is compared whenever it is opened,
+    and a damaged cache is made again. Raises ``TooManyQuarantinedError`` when more than ``max_unreadable_share`` of the
+    files cannot be decoded (no cache is kept then), and ``OSError`` when the disk is full; either way nothing
+    half-written stays behind.
     """
 
     def prepare(paths: Sequence[Path]) -> Callable[[int], np.ndarray]:
         def decode(row: int) -> np.ndarray:
-            image = decode_image(paths[row], size_px)
-            return image if squash_px is None else resize_as_tensorflow_1(image, squash_px)
+            return decode_image(paths[row], size_px, resize)
 
         return decode
 
-    label, side_px = f"{size_px}-{squash_px or size_px}", squash_px or size_px
-    recipe = Recipe(label, f"{size_px} {squash_px}", side_px, prepare)
+    recipe = Recipe(str(size_px), f"{size_px} {resize}", size_px, prepare)
     return cache_pixels(manifest, folder, recipe, max_unreadable_share, num_threads)
 
 

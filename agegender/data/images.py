@@ -1,10 +1,11 @@
-"""Faces as numbers: decoding a file, resizing as TensorFlow 1 does, standardising by the picture or by ImageNet."""
+"""Faces as numbers: decoding a file, resizing as published code does, standardising by the picture or by ImageNet."""
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,16 +22,31 @@ class UnreadableImageError(ValueError):
     """A file that cannot be decoded as a picture; the message names the file and says why."""
 
 
-def decode_image(path: Path, size_px: int) -> np.ndarray:
+Resize = Literal["filtered", "tensorflow_1", "tensorflow_2", "opencv"]
+"""How pictures shrink: by a filter as wide as that takes, so that fine patterns do not turn into false ones, or as in
+published code, which reads two neighbours in each direction whatever the size (``sampled``). TensorFlow's data
+preparation then cuts the values to whole numbers and writes a JPEG of quality 100 once more; OpenCV rounds."""
+
+
+def decode_image(path: Path, size_px: int, resize: Resize = "filtered") -> np.ndarray:
     """Decode a picture and resize it to a square: uint8 RGB of shape (``size_px``, ``size_px``, 3).
 
-    The picture is turned as its EXIF data say. A JPEG that is much larger than asked for is decoded at a half,
-    a quarter or an eighth of its size, which the format gives at a fraction of the cost. Of 16 bits a pixel the upper
-    eight are taken; transparency is ignored. Raises ``UnreadableImageError`` for a file that is missing, half-written,
-    no picture, of more than ``MAX_PIXELS``, or of 32-bit pixels, whose range no one states.
+    The picture is turned as its EXIF data say. To be filtered, a JPEG that is much larger than asked for is decoded at
+    a half, a quarter or an eighth of its size, which the format gives at a fraction of the cost. Of 16 bits a pixel the
+    upper eight are taken; transparency is ignored. Raises ``UnreadableImageError`` for a file that is missing,
+    half-written, no picture, of more than ``MAX_PIXELS``, or of 32-bit pixels, whose range no one states.
     """
-    with _decoded(path, size_px) as image:
-        return np.asarray(image.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    if resize not in get_args(Resize):
+        raise ValueError(f"resize must be one of {', '.join(map(repr, get_args(Resize)))}, got {resize!r}")
+    with _decoded(path, size_px if resize == "filtered" else None) as image:
+        if resize == "filtered":
+            return np.asarray(image.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
+        pixels = sampled(torch.from_numpy(np.array(image))[None], size_px, resize != "tensorflow_1")[0]
+    if resize == "opencv":
+        return pixels.round().to(torch.uint8).numpy()
+    jpeg = BytesIO()
+    Image.fromarray(pixels.to(torch.uint8).numpy()).save(jpeg, "JPEG", quality=100)
+    return np.asarray(Image.open(jpeg))
 
 
 def decode_whole(path: Path, longest_px: int) -> np.ndarray:
@@ -48,13 +64,17 @@ def decode_whole(path: Path, longest_px: int) -> np.ndarray:
 
 
 @contextmanager
-def _decoded(path: Path, wanted_px: int) -> Iterator[Image.Image]:
-    """Give the upright RGB picture; a JPEG that is much larger than ``wanted_px`` each way in a smaller size."""
+def _decoded(path: Path, wanted_px: int | None) -> Iterator[Image.Image]:
+    """Give the upright RGB picture; a JPEG that is much larger than ``wanted_px`` each way in a smaller size.
+
+    Without ``wanted_px`` it has all its pixels.
+    """
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImageError(f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-            image.draft("RGB", (wanted_px, wanted_px))
+            if wanted_px is not None:
+                image.draft("RGB", (wanted_px, wanted_px))
             yield _as_rgb(ImageOps.exif_transpose(image), path)
     except UnreadableImageError:
         raise
@@ -78,36 +98,40 @@ def _without_path(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def resize_as_tensorflow_1(images: np.ndarray, size_px: int) -> np.ndarray:
-    """Resize square uint8 ``images`` (..., height, width, 3) as ``tf.image.resize_images`` of TensorFlow 1 does.
+def sampled(images: Tensor, size_px: int, has_half_pixels: bool) -> Tensor:
+    """Resize ``images`` (batch, height, width, 3) bilinearly without a filter: float (batch, size_px, size_px, 3).
 
-    Bilinear without the half-pixel shift and without antialiasing: pixel ``i`` of the result lies at
-    ``i * old / new`` of the source. The result is rounded to uint8 (..., ``size_px``, ``size_px``, 3).
+    Pixel ``i`` of the result lies at ``(i + 0.5) * old / new - 0.5`` of the source, as ``tf.image.resize`` of
+    TensorFlow 2 and OpenCV have it, or without half pixels at ``i * old / new``, as ``tf.image.resize_images`` of
+    TensorFlow 1 has it. Either reads two neighbours in each direction and no more, however much a picture shrinks.
     """
-    resized = images.astype(np.float32)
-    for axis in (-3, -2):
-        old = images.shape[axis]
-        position = np.arange(size_px, dtype=np.float32) * (old / size_px)
-        low = np.floor(position).astype(np.int64)
-        high = np.minimum(low + 1, old - 1)
-        weight = (position - low).reshape((-1, 1, 1) if axis == -3 else (-1, 1))
-        resized = np.take(resized, low, axis) * (1 - weight) + np.take(resized, high, axis) * weight
-    return np.rint(resized).astype(np.uint8)
+    resized = images.to(torch.float32)
+    for axis in (2, 1):
+        old = resized.shape[axis]
+        shift = 0.5 if has_half_pixels else 0.0
+        position = (torch.arange(size_px, dtype=torch.float32, device=images.device) + shift) * (old / size_px) - shift
+        low = position.floor().long()
+        weight = (position - low).view((-1, 1) if axis == 2 else (-1, 1, 1))
+        first = resized.index_select(axis, low.clamp(0, old - 1))
+        second = resized.index_select(axis, (low + 1).clamp(0, old - 1))
+        resized = first + (second - first) * weight
+    return resized
 
 
 def standardise(images: Tensor, contrast: Tensor | None = None) -> Tensor:
     """Give each picture zero mean and unit standard deviation over all its pixels and channels.
 
-    ``images`` (batch, height, width, 3) uint8 -> float (batch, 3, height, width) in the channels-last layout. As
-    TensorFlow's ``per_image_standardization`` the divisor is ``max(std, 1 / sqrt(num_values))`` for values in [0, 1],
-    with the population standard deviation.
+    ``images`` (batch, height, width, 3), values of 0 to 255 -> float (batch, 3, height, width) in the channels-last
+    layout. As TensorFlow's ``per_image_standardization`` the divisor is ``max(std, 1 / sqrt(num_values))`` for values
+    in [0, 1], with the population standard deviation.
 
     ``contrast`` (batch,) first moves each channel away from its own mean by that factor (``random_contrast``): all of
     this is one affine map for each picture and channel, so that the pixels are touched once. A random brightness would
     cancel exactly, and is therefore not offered.
     """
     batch, height, width, channels = images.shape
-    rows = images.reshape(batch, height, width * channels).to(torch.float32)  # long rows: channels alone are too short
+    rows = images.reshape(batch, height, width * channels)  # long rows: channels alone are too short
+    rows = rows.to(torch.float32, copy=True)
     mean = rows.sum(1).view(batch, width, channels).sum(1) / (height * width)  # (batch, 3), values of 0 to 255
     square = rows.square().sum(1).view(batch, width, channels).sum(1) / (height * width)
     factor = torch.ones(batch, device=images.device) if contrast is None else contrast.to(images.device)

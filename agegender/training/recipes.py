@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agegender.data.images import Resize
 from agegender.data.loading import Augmentation
 from agegender.evaluation.denominators import Reading
 from agegender.models.heads import Init
@@ -15,8 +16,10 @@ class LmtcnnRecipe:
 
     ``lrn`` and ``uses_batch_statistics_at_test`` are explained in ``agegender.models.lmtcnn``. ``test_geometry`` takes
     the whole face squashed from 256 to 227 pixels, or the central 227 of 256. ``augmentation`` of ``None`` trains on
-    the same squashed faces. ``validation`` images are drawn by image from the training subjects, or are of subjects of
-    their own. ``repairs_25_23`` reads Adience's label ``(25, 23)`` as the group (25, 32) instead of leaving it out.
+    the same squashed faces. ``resize`` says how a file comes to its 256 pixels (``agegender.data.images``).
+
+    ``validation`` images are drawn by image from the training subjects, or are of subjects of their own.
+    ``repairs_25_23`` reads Adience's label ``(25, 23)`` as the group (25, 32) instead of leaving it out.
     ``keeps_repeated_lines`` counts a face as often as the fold files list it (117 lines of Adience repeat an earlier
     one), ``filters_last`` cuts the published lists out of all lines and drops those without labels afterwards: both in
     ``agegender.data.fold_lines``. ``denominator`` is how the published tables divide: see
@@ -34,6 +37,7 @@ class LmtcnnRecipe:
     lrn: Literal["tensorflow", "caffe"]
     uses_batch_statistics_at_test: bool
     test_geometry: Literal["whole", "centre"]
+    resize: Resize
     augmentation: Augmentation | None
     validation: Literal["images", "subjects"]
     is_off_by_one: bool
@@ -61,6 +65,7 @@ LMTCNN_RECIPES = {
         lrn="tensorflow",
         uses_batch_statistics_at_test=True,
         test_geometry="whole",
+        resize="tensorflow_1",
         augmentation=None,
         validation="images",
         is_off_by_one=True,
@@ -76,6 +81,7 @@ LMTCNN_RECIPES = {
         lrn="caffe",
         uses_batch_statistics_at_test=False,
         test_geometry="centre",
+        resize="filtered",
         augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         validation="subjects",
         is_off_by_one=False,
@@ -101,7 +107,8 @@ class LeviHassnerRecipe:
     ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so that its faces are in no part.
     ``repairs_25_23`` reads ``(25, 23)`` as the group (25, 32), ``keeps_repeated_lines`` counts a face as often as the
     fold files list it (``agegender.data.fold_lines``). ``validation`` selects the epoch on the test fold itself, or on
-    subjects of their own; ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None``
+    subjects of their own; ``resize`` says how a file comes to its 256 pixels (``agegender.data.images``);
+    ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None``
     takes the centre.
     ``best_by`` and ``patience`` (of the single tasks; in validations) are those of ``TrainingConfig``.
 
@@ -120,6 +127,7 @@ class LeviHassnerRecipe:
     keeps_repeated_lines: bool
     validation: Literal["test_fold", "subjects"]
     test_augmentation: Augmentation | None
+    resize: Resize
     best_by: Literal["accuracy", "every_task"]
     patience_of_single_tasks: int | None
     batch_size: int
@@ -150,6 +158,7 @@ LEVI_HASSNER_RECIPES = {
         augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         test_augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         best_by="every_task",
+        resize="tensorflow_2",
         patience_of_single_tasks=5,
         batch_size=8,
         learning_rate=0.01,
@@ -171,6 +180,7 @@ LEVI_HASSNER_RECIPES = {
         augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
         test_augmentation=None,
         best_by="accuracy",
+        resize="filtered",
         patience_of_single_tasks=None,
         batch_size=32,
         learning_rate=0.0025,
@@ -191,7 +201,8 @@ class ImdbRecipe:
     explained in ``agegender.corpora.imdb_wiki``, ``cap`` (at ``most_per_age`` faces of an age in years) in
     ``agegender.data.capping``. ``split`` parts photographs or
     people; ``validation`` is the test part itself, or people of their own. ``crop_at_224`` tells whether
-    faces of 224 px are cropped as tightly as those of 112. ``starts_at_median`` lets a regression of years start from
+    faces of 224 px are cropped as tightly as those of 112. ``resize`` says how a face that is
+    larger shrinks (``agegender.data.images``). ``starts_at_median`` lets a regression of years start from
     the median age of the training part, not from 0.
 
     ``head_init`` and ``head_init_of_ir`` (of the nets with which the published code ends) are the first weights of the
@@ -211,6 +222,7 @@ class ImdbRecipe:
     split: Literal["photographs", "subjects"]
     validation: Literal["test_part", "subjects"]
     crop_at_224: Literal["loose", "tight"]
+    resize: Resize
     starts_at_median: bool
     head_init: Init
     head_init_of_ir: Init
@@ -239,6 +251,7 @@ IMDB_RECIPES = {
         split="photographs",
         validation="test_part",
         crop_at_224="loose",
+        resize="opencv",
         starts_at_median=False,
         head_init="xavier_weight",
         head_init_of_ir="xavier_normal",
@@ -253,6 +266,7 @@ IMDB_RECIPES = {
         split="subjects",
         validation="subjects",
         crop_at_224="tight",
+        resize="filtered",
         starts_at_median=True,
         head_init="normal",
         head_init_of_ir="normal",

@@ -59,12 +59,13 @@ class Predictor:
 
     def _preparation(self, paths: Sequence[Path], detect: bool | None) -> Callable[[int], np.ndarray]:
         """Return the function that makes the face of file number ``i``."""
+        resize = self.facts.get("input", {}).get("resize", "filtered")  # files of earlier versions do not say
         trained = self.facts.get("alignment")  # None: the faces were taken as their corpus cut them
         crop, size_px = (trained["crop"], trained["size_px"]) if trained else (CROP_OF_PACKS, self.net.decoded_px)
         if not (trained is not None if detect is None else detect):
-            return lambda number: decode_image(paths[number], size_px)
+            return lambda number: decode_image(paths[number], size_px, resize)
         found = find_faces(paths, None, FaceDetector())
-        return lambda number: aligned_face(paths[number], found[number], size_px, crop)
+        return lambda number: aligned_face(paths[number], found[number], size_px, crop, resize=resize)
 
     def _of_faces(self, faces: np.ndarray) -> pd.DataFrame:
         batches = EvaluationFaces(faces, np.arange(len(faces)), {}, BATCH_SIZE, crop_px=self.net.crop_px)

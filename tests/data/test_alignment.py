@@ -126,6 +126,18 @@ def test_a_large_face_is_averaged_and_not_sampled_here_and_there():
     assert inside.std() < 6
 
 
+@pytest.mark.parametrize("resize", ["opencv", "filtered"])
+def test_a_face_that_shrinks_is_only_sampled_as_published_and_filtered_as_intended(resize):
+    picture = np.random.default_rng(0).integers(0, 256, (400, 420, 3), dtype=np.uint8)
+    to_picture = turned(17, 3.2, (20, 25))
+    places = applied(to_picture, np.stack(np.meshgrid(np.arange(40, 70), np.arange(40, 70)), -1).reshape(-1, 2))
+    grid = torch.tensor((places + 0.5) / (420, 400) * 2 - 1).view(1, 30, 30, 2)
+    sampled = grid_sample(torch.tensor(picture).double().permute(2, 0, 1)[None], grid, align_corners=False)[0]
+    landmarks = applied(to_picture, reference_points(112, "tight"))
+    difference = align_face(picture, landmarks, 112, "tight", resize)[40:70, 40:70] - sampled.permute(1, 2, 0).numpy()
+    assert np.abs(difference).max() < 0.6 if resize == "opencv" else np.abs(difference).mean() > 10
+
+
 def test_what_is_outside_the_picture_is_black():
     white = np.full((50, 50, 3), 255, np.uint8)
     face = align_face(white, applied(turned(0, 1, (-31, 0)), reference_points(112, "tight")), 112, "tight")

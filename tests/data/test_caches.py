@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agegender.data.caches import cache_images
-from agegender.data.images import resize_as_tensorflow_1
+from agegender.data.images import decode_image
 
 
 def test_a_cache_of_faces_is_one_array_of_pixels(faces, folder):
@@ -16,16 +16,17 @@ def test_a_cache_of_faces_is_one_array_of_pixels(faces, folder):
     assert cache.rows.tolist() == list(range(8))
 
 
-def test_squashed_faces_are_resized_once_more_as_tensorflow_1_does(faces, folder):
-    whole, squashed = cache_images(faces, folder, 10), cache_images(faces, folder, 10, squash_px=7)
-    assert squashed.images.shape == (8, 7, 7, 3)
-    assert np.array_equal(squashed.images, resize_as_tensorflow_1(np.asarray(whole.images), 7))
+@pytest.mark.parametrize("resize", ["filtered", "tensorflow_1", "tensorflow_2", "opencv"])
+def test_faces_are_resized_as_it_was_asked_for(faces, folder, resize):
+    cache = cache_images(faces, folder, 5, resize)
+    for row, path in enumerate(faces.examples["path"]):
+        assert np.array_equal(cache.images[row], decode_image(faces.root / path, 5, resize))
 
 
 def test_other_sizes_other_labels_and_other_faces_have_caches_of_their_own(faces, folder, decoded):
     cache_images(faces, folder, 10)
     cache_images(faces, folder, 9)
-    cache_images(faces, folder, 10, squash_px=9)
+    cache_images(faces, folder, 10, "opencv")
     cache_images(faces.select(faces.examples["path"] != "0.png"), folder, 10)
     assert len(decoded) == 4 * 8 - 1
     assert len(list(folder.glob("*.npy"))) == 4

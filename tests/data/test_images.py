@@ -1,14 +1,16 @@
 import struct
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from torch.nn.functional import interpolate
 from torch.testing import assert_close
 from torchvision.transforms import v2
 
 from agegender.data import images
-from agegender.data.images import UnreadableImageError, decode_image, normalise, resize_as_tensorflow_1, standardise
+from agegender.data.images import UnreadableImageError, decode_image, normalise, sampled, standardise
 
 
 def noise(height=16, width=16, seed=0):
@@ -28,20 +30,24 @@ def written(path, picture, **options):
     return path
 
 
-def resized_in_a_loop(image, size):
-    """``resize_images`` of TensorFlow 1, bilinear, ``align_corners=False``, one value after the other."""
+def resized_in_a_loop(image, size, has_half_pixels):
+    """``resize_images`` of TensorFlow 1, or ``image.resize`` of TensorFlow 2, bilinear; one value after the other."""
     height, width, _ = image.shape
-    result = np.empty((size, size, 3), dtype=np.uint8)
+    shift, result = 0.5 if has_half_pixels else 0.0, np.empty((size, size, 3))
     for i in range(size):
         for j in range(size):
-            y, x = i * height / size, j * width / size
+            y, x = max((i + shift) * height / size - shift, 0), max((j + shift) * width / size - shift, 0)
             top, left = int(y), int(x)
             bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
             for c in range(3):
                 upper = image[top, left, c] * (1 - (x - left)) + image[top, right, c] * (x - left)
                 lower = image[bottom, left, c] * (1 - (x - left)) + image[bottom, right, c] * (x - left)
-                result[i, j, c] = round(upper * (1 - (y - top)) + lower * (y - top))
+                result[i, j, c] = upper * (1 - (y - top)) + lower * (y - top)
     return result
+
+
+def sampled_alone(image, size, has_half_pixels):
+    return sampled(torch.from_numpy(image)[None], size, has_half_pixels)[0].numpy()
 
 
 def standardised_literally(image, contrast=1.0, brightness=0.0):
@@ -52,31 +58,73 @@ def standardised_literally(image, contrast=1.0, brightness=0.0):
     return torch.from_numpy((x - x.mean()) / adjusted).permute(2, 0, 1).float()
 
 
-@pytest.mark.parametrize(("old", "new"), [(9, 7), (8, 5), (7, 11), (4, 8), (10, 5), (5, 1), (1, 4), (6, 6)])
-def test_resizing_is_tensorflow_1_value_by_value(old, new):
+@pytest.mark.parametrize(("old", "new"), [(9, 7), (8, 5), (7, 11), (4, 8), (10, 5), (5, 1), (1, 4), (6, 6), (13, 4)])
+@pytest.mark.parametrize("has_half_pixels", [True, False])
+def test_sampling_is_tensorflow_value_by_value_with_and_without_half_pixels(old, new, has_half_pixels):
     image = noise(old, old)
-    assert np.array_equal(resize_as_tensorflow_1(image, new), resized_in_a_loop(image, new))
+    expected = resized_in_a_loop(image, new, has_half_pixels)
+    np.testing.assert_allclose(sampled_alone(image, new, has_half_pixels), expected, atol=0.01)
 
 
-def test_squashing_a_face_from_256_to_227_is_tensorflow_1():
-    image = noise(256, 256)
-    columns = resize_as_tensorflow_1(image, 227)[:, :, 0]
-    for i, j in ((0, 0), (113, 200), (226, 226), (226, 0)):
-        y, x = i * 256 / 227, j * 256 / 227
-        corners = image[int(y) : int(y) + 2, int(x) : int(x) + 2, 0].astype(float)
-        weights = np.outer([1 - y % 1, y % 1], [1 - x % 1, x % 1])
-        assert columns[i, j] == round((corners * weights).sum())
+@pytest.mark.parametrize(("old", "new"), [(51, 16), (16, 51), (256, 227)])
+def test_with_half_pixels_it_is_torchs_interpolation_without_antialiasing(old, new):
+    image = torch.from_numpy(noise(old, old)).double().permute(2, 0, 1)[None]
+    expected = interpolate(image, (new, new), mode="bilinear", align_corners=False, antialias=False)[0].permute(1, 2, 0)
+    np.testing.assert_allclose(sampled_alone(noise(old, old), new, True), expected, atol=0.01)  # places in float32
 
 
-def test_resizing_has_no_half_pixel_shift():
-    """Every second pixel is taken as it is; with the shift of later versions neighbours would be mixed."""
-    image = noise(8, 8)
-    assert np.array_equal(resize_as_tensorflow_1(image, 4), image[::2, ::2])
+@pytest.mark.parametrize("size", [8, 5, 227])
+def test_without_half_pixels_nothing_is_shifted(size):
+    """Every second pixel is taken as it is, at any size; with the shift neighbours would be mixed."""
+    image = noise(2 * size, 2 * size)
+    assert np.array_equal(sampled_alone(image, size, False), image[::2, ::2])
+    assert not np.array_equal(sampled_alone(image, size, True), image[::2, ::2])
 
 
-def test_many_faces_are_resized_as_each_alone():
+def test_many_faces_are_sampled_as_each_alone_and_decimals_are_kept():
     faces = np.stack([noise(9, 9, seed) for seed in range(3)])
-    assert np.array_equal(resize_as_tensorflow_1(faces, 7)[1], resize_as_tensorflow_1(faces[1], 7))
+    together = sampled(torch.from_numpy(faces), 7, False)
+    assert np.array_equal(together[1].numpy(), sampled_alone(faces[1], 7, False))
+    assert (together % 1 != 0).float().mean() > 0.5
+
+
+def test_standardising_takes_decimals_and_leaves_its_input_alone():
+    face = sampled(torch.from_numpy(photograph(64))[None], 50, False)
+    before = face.clone()
+    assert_close(standardise(face)[0], standardised_literally(face[0].numpy()), rtol=1e-4, atol=1e-4)
+    assert torch.equal(face, before)
+
+
+RESIZES = pytest.mark.parametrize("resize", ["tensorflow_1", "tensorflow_2", "opencv"])
+
+
+@RESIZES
+def test_published_resizing_reads_two_neighbours_and_the_filter_reads_all(tmp_path, resize):
+    """Stripes finer than a pixel of the result: grey for the filter, black or white where only neighbours are read."""
+    stripes = np.zeros((816, 816, 3), np.uint8)
+    stripes[:, ::2] = 255
+    path = written(tmp_path / "stripes.png", stripes)
+    assert decode_image(path, 256, resize).std() > 50
+    assert decode_image(path, 256)[8:-8, 8:-8].std() < 25
+
+
+@RESIZES
+def test_published_resizing_is_the_formula_then_whole_numbers_and_for_tensorflow_a_jpeg(tmp_path, resize):
+    picture = photograph(204)
+    exact = resized_in_a_loop(picture, 64, resize != "tensorflow_1")
+    found = decode_image(written(tmp_path / "a.png", picture), 64, resize).astype(float)
+    if resize == "opencv":
+        assert np.abs(found - exact).max() <= 0.501
+    else:
+        assert -1.5 < (found - exact).mean() < -0.2  # cut and not rounded
+        whole = BytesIO()
+        Image.fromarray(np.uint8(exact + 1e-4)).save(whole, "JPEG", quality=100)
+        assert np.abs(found - np.asarray(Image.open(whole), float)).mean() < 0.05
+
+
+def test_an_unknown_way_to_resize_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"resize must be one of 'filtered', 'tensorflow_1'.*got 'bilinear'"):
+        decode_image(written(tmp_path / "a.png", noise()), 8, "bilinear")
 
 
 @pytest.mark.parametrize("contrast", [0.2, 0.75, 1.0, 1.8])

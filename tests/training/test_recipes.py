@@ -1,6 +1,7 @@
 """Every switch in which the published LMTCNN and its intent differ: what it is set to, and that it has an effect."""
 
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,14 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from agegender.corpora import adience
-from agegender.data.images import resize_as_tensorflow_1
-from agegender.data.loading import EvaluationFaces, TrainingFaces
+from agegender.corpora import adience, celeba
+from agegender.data import alignment, caches
+from agegender.data.images import sampled
 from agegender.data.splits import audit, split_as_published
 from agegender.evaluation.denominators import padded_accuracy
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
-from agegender.training.recipes import LMTCNN_RECIPES, LmtcnnRecipe
+from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES, LmtcnnRecipe
+from tests.notebook_code import values_of
 
 PUBLISHED, INTENDED = LMTCNN_RECIPES["as_published"], LMTCNN_RECIPES["as_intended"]
 
@@ -64,27 +66,59 @@ def test_a_published_prediction_depends_on_the_batch_and_an_intended_one_does_no
 def test_the_published_test_sees_the_edge_of_the_face_and_the_intended_one_does_not(recipe):
     framed = faces(1)
     framed[:, 14:241, 14:241] = 0  # only a frame of 14 and 15 pixels around the centre is left
-    if recipe.test_geometry == "whole":
-        seen = EvaluationFaces(resize_as_tensorflow_1(framed, INPUT_PX), np.arange(1), {}, 1)[0]["images"]
-    else:
-        seen = EvaluationFaces(framed, np.arange(1), {}, 1, crop_px=INPUT_PX)[0]["images"]
-    assert seen.shape == (1, INPUT_PX, INPUT_PX, 3)
-    assert (seen.max() > 0) == (recipe is PUBLISHED)
+    built = what_the_net_sees(recipe, framed)
+    seen = built["model_input"](built["validation_faces"][0])
+    assert seen.shape == (1, 3, INPUT_PX, INPUT_PX)
+    assert (seen.std() > 0) == (recipe is PUBLISHED)
 
 
-def test_the_published_training_sees_the_squashed_test_faces_and_the_intended_one_always_another_crop():
-    squashed = resize_as_tensorflow_1(faces(1), INPUT_PX)
-    published = TrainingFaces(squashed, np.arange(1), {}, 1, 0, PUBLISHED.augmentation)
-    intended = TrainingFaces(faces(1), np.arange(1), {}, 1, 0, INTENDED.augmentation)
+def what_the_net_sees(recipe, images):
+    """The streams of faces and what becomes of a batch, by the notebook's own lines."""
+    cached = SimpleNamespace(images=images, rows=np.arange(len(images)))
+    given = {"recipe": recipe, "faces": cached, "train": np.arange(len(images)), "validation": np.arange(len(images))}
+    given |= {"targets": {}, "batch_size": 1, "seed": 0}
+    names = ("labels_of", "model_input", "crop_px", "training_faces", "validation_faces")
+    return values_of("lmtcnn/3_train", names, given)
+
+
+def test_the_published_training_sees_the_test_faces_squashed_in_decimals_and_the_intended_one_always_another_crop():
+    face = faces(1)
+    exact = sampled(torch.from_numpy(face), INPUT_PX, has_half_pixels=False)[0].double()
+    published, built = what_the_net_sees(PUBLISHED, face), what_the_net_sees(INTENDED, face)
+    expected = ((exact - exact.mean()) / exact.std(correction=0)).permute(2, 0, 1).float()
     for step in range(3):
-        assert np.array_equal(published[step]["images"].numpy(), squashed)
-        assert published[step]["contrast"].tolist() == [1.0]
-    assert intended[0]["images"].shape == (1, INPUT_PX, INPUT_PX, 3)
+        assert_close(published["model_input"](published["training_faces"][step])[0], expected, rtol=1e-4, atol=1e-4)
+    rounded = exact.round()
+    rounded = ((rounded - rounded.mean()) / rounded.std(correction=0)).permute(2, 0, 1).float()
+    assert (rounded - expected).abs().max() > 2e-3  # half a grey level: the comparison above would see it
+    intended = built["training_faces"]
+    assert built["model_input"](intended[0]).shape == (1, 3, INPUT_PX, INPUT_PX)
     assert len({intended[step]["images"].numpy().tobytes() for step in range(3)}) == 3
     contrasts = [intended[step]["contrast"].item() for step in range(200)]
     assert 0.2 <= min(contrasts) < 0.25
     assert 1.75 < max(contrasts) <= 1.8
     assert INTENDED.augmentation.flips
+
+
+@pytest.mark.parametrize(
+    ("notebook", "recipes", "published"),
+    [
+        ("lmtcnn/3_train", LMTCNN_RECIPES, "tensorflow_1"),
+        ("levihassner/3_train", LEVI_HASSNER_RECIPES, "tensorflow_2"),
+        ("levihassner/2_pretrain", LEVI_HASSNER_RECIPES, "tensorflow_2"),
+        ("imdb/3_train", IMDB_RECIPES, "opencv"),
+    ],
+)
+def test_pictures_shrink_as_in_the_published_code_or_by_a_filter(notebook, recipes, published, tmp_path, monkeypatch):
+    asked = []
+    for module, name in ((caches, "cache_images"), (alignment, "cache_aligned_faces")):
+        monkeypatch.setattr(module, name, lambda *_, resize, **__: asked.append(resize) or SimpleNamespace())
+    monkeypatch.setattr(celeba, "read", lambda _: None)
+    given = {"found": None, "cache": tmp_path, "data": tmp_path, "side": "112", "crop": "tight"}
+    for recipe in (recipes["as_published"], recipes["as_intended"]):
+        name = "cached" if notebook.endswith("pretrain") else "faces"
+        values_of(notebook, (name,), given | {"recipe": recipe})
+    assert asked == [published, "filtered"]
 
 
 def test_the_published_lists_lose_one_image_and_share_subjects_with_their_validation():
