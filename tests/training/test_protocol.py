@@ -7,7 +7,7 @@ import pytest
 from agegender.data.clip_loading import Crop, EvaluationClips
 from agegender.data.clips import clips_in_memory
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
-from agegender.training.protocol import Protocol, check_parts, overlaps, rows_of
+from agegender.training.protocol import Protocol, check_parts, describe_parts, overlaps, rows_of
 from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
 from agegender.training.timit_recipes import TIMIT_RECIPES
 
@@ -75,3 +75,9 @@ def test_the_rows_of_clips_are_known_by_their_paths():
     assert rows_of(chosen, cache.manifest).tolist() == [3, 1]
     with pytest.raises(ValueError, match="1 of 2 examples are not in the manifest"):
         rows_of(chosen, cache.select(np.array([0, 1])).manifest)
+
+
+def test_the_labels_of_a_pack_are_counted_by_the_corpus_that_predictions_name():
+    examples = EXAMPLES.assign(corpus="pack", source_corpus=["svd", "svd", "x", "x", "x", "x"], age=[6, 6, 7, 8, 8, 9])
+    labels = describe_parts({"train": np.array([0, 1, 2])}, examples)["train"]["labels"]
+    assert labels == {"svd": {"age": {"6": 2}}, "x": {"age": {"7": 1}}}
