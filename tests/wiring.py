@@ -46,8 +46,8 @@ def _labels(record):
 
 def _of_lmtcnn(record, recipe):
     batches, labels = record["batches"], _labels(record)
-    faces = (256, 227) if recipe.test_geometry == "centre" else (227, None)
-    evaluated = {"stored_px": faces[0], "crop_px": faces[1], "augmentation": None}
+    crop_px = 227 if recipe.test_geometry == "centre" else None  # the whole face is squashed on its way to the net
+    evaluated = {"stored_px": 256, "crop_px": crop_px, "augmentation": None}
     return {
         "(25, 23) is in a part": ("(25, 23)" in labels, recipe.repairs_25_23),
         "augmentation": (batches["train"]["augmentation"], plain(recipe.augmentation)),
