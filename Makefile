@@ -1,5 +1,6 @@
 # `make help` lists the targets.
 PRESET ?= miniature
+PROFILE ?=
 AGEGENDER_DATA ?=
 JOBS ?=
 LAB_ARGS ?=
@@ -9,6 +10,7 @@ BIN := .venv/bin
 SUM := $(shell cat requirements.lock detector.lock | cksum | tr ' ' -)
 INSTALLED := .venv/.lock-$(SUM)
 LIBRARY := .venv/.library-$(shell cksum < pyproject.toml | tr ' ' -)
+CLUSTER := .venv/.cluster-$(shell cksum < cluster.lock | tr ' ' -)
 STRIP_KEYS := metadata.papermill cell.metadata.papermill
 NOTEBOOKS = $$(git ls-files '*.ipynb')
 IS_OUR_PYTHON := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -23,12 +25,13 @@ help: ## This list
 	@echo "  AGEGENDER_DATA=<folder>       the data packs or corpora, for the presets open and paper"
 	@echo "  JOBS=<n>                      cores to use (default: all)"
 	@echo "  LAB_ARGS='--no-browser --allow-root'   more options for make lab: here on a server without a screen, as root"
+	@echo "  PROFILE=slurm|kubernetes|cluster-generic   where 'make runs' runs (default: this machine); see profiles/"
 
 book: $(LIBRARY) ## Run the notebooks of a preset and build the book: book/_build/html/index.html
 	@exec $(BIN)/python book/tools/make_book.py book --preset $(PRESET) --jobs "$(JOBS)"
 
-runs: $(LIBRARY) ## Run the notebooks of a preset, without building the book
-	@exec $(BIN)/python book/tools/make_book.py runs --preset $(PRESET) --jobs "$(JOBS)"
+runs: $(LIBRARY) $(if $(filter slurm,$(PROFILE)),$(CLUSTER)) ## Run the notebooks of a preset, without building the book
+	@exec $(BIN)/python book/tools/make_book.py runs --preset $(PRESET) --jobs "$(JOBS)" --profile "$(PROFILE)"
 
 status: $(LIBRARY) ## What the runs of PRESET=open or paper have done, and how long the rest takes
 	@exec $(BIN)/python book/tools/progress.py $(PRESET)
@@ -58,10 +61,12 @@ lab: $(LIBRARY) ## Open JupyterLab on the notebooks (LAB_ARGS: more options of j
 bench: $(LIBRARY) ## Measure the speed ratios side by side and write benchmarks/results.json
 	$(BIN)/python -m benchmarks
 
-lock: $(LIBRARY) ## Resolve both locks again from pyproject.toml and constraints.txt (UPGRADE=1: newest versions)
+lock: $(LIBRARY) ## Resolve the locks again from pyproject.toml and constraints.txt (UPGRADE=1: newest versions)
 	$(BIN)/uv pip compile pyproject.toml --all-extras -c constraints.txt --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --no-header $(if $(UPGRADE),--upgrade) -o requirements.lock
 	$(BIN)/uv pip compile --group detection --no-deps --generate-hashes --no-annotate --no-header -o detector.lock
+	$(BIN)/uv pip compile --group cluster -c requirements.lock --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-header -o cluster.lock
 
 clean: ## Remove what the miniature book made; keeps .venv and the runs of other presets
 	rm -rf book/_build book/executed miniatures runs/miniature runs/*-records .snakemake \
@@ -85,3 +90,7 @@ $(INSTALLED):
 $(LIBRARY): $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@rm -f .venv/.library-* && touch $@
+
+$(CLUSTER): $(LIBRARY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r cluster.lock
+	@rm -f .venv/.cluster-* && touch $@

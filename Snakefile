@@ -15,7 +15,7 @@ from chapters import CARDS, EXECUTED, TOC, pages_of_records, pages_of_runs, tabl
 from lifeline import end_with_parent
 from plan import RECORDS, RESULTS, pattern_of, read_preset, recorded_runs
 
-if config.get("lifeline"):
+if workflow.is_main_process:  # the job of a cluster outlives whoever submitted it
     end_with_parent()
 
 PRESET = read_preset(Path(f"presets/{config['preset']}.yaml"))
@@ -118,7 +118,9 @@ for stage in STAGES if not MISSING else []:
             writes=stage.writes,
         wildcard_constraints:
             run=pattern_of(list(stage.runs)),
-        threads: stage.threads or workflow.cores
+        threads: stage.threads or workflow.cores or 8
+        resources:
+            **stage.resources,
         shell:
             EXECUTE
 

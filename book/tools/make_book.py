@@ -18,7 +18,7 @@ from chapters import not_ended, pages_of_records, pages_of_runs
 from corpora_found import missing, state_of_stage, states
 from lifeline import end_with_parent
 from plan import BEFORE, PRESETS, Preset, PresetError, Stage, read_preset, recorded_runs
-from snakemake_call import say, snakemake
+from snakemake_call import on_a_cluster, on_this_machine, say, snakemake
 from stamps import move_to_before, read_stamp, why_of_another_run, write_stamp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +90,7 @@ def set_aside_foreign_runs(preset: Preset) -> None:
     """Move run folders that the preset does not list out of the way: tables read every run of their folder."""
     for paper in {stage.paper for stage in preset.stages}:
         known = {run for stage in preset.stages if stage.paper == paper for run in stage.runs}
-        for folder in sorted(Path("runs", preset.name, paper).glob("*")):
+        for folder in sorted(Path("runs", preset.name, paper).glob("[!.]*")):
             if folder.name.removesuffix(BEFORE) not in known:
                 target = Path("runs/set-aside", preset.name, paper, f"{folder.name}-{time.time_ns()}")
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=["book", "runs"])
     parser.add_argument("--preset", default="miniature")
-    parser.add_argument("--jobs", default="", help="cores to use; all that there are by default")
+    parser.add_argument(
+        "--jobs", default="", help="cores to use; all that there are by default. On a cluster: jobs at once"
+    )
+    parser.add_argument("--profile", default="", help="run on a cluster: the name of a folder of profiles/")
     arguments = parser.parse_args()
     os.chdir(ROOT)
     end_with_parent()
@@ -180,9 +183,9 @@ def main() -> int:
     say(left_out)
     set_aside_foreign_runs(preset)
     set_aside_runs_of_others(preset, stages, known)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    where = on_a_cluster(arguments.profile, arguments.jobs) if arguments.profile else on_this_machine(arguments.jobs)
     call = {"papers": papers, "runs": facts_of_runs(stages, known), "missing": {}}
-    status, has_book = run_all(preset, call, int(arguments.jobs or cores), arguments.target, lock)
+    status, has_book = run_all(preset, call, where, arguments.target, lock)
     say([f"failed: {file}" for file in failed_runs(stages)] if status else [], sys.stderr)
     say(left_out)
     conclude(preset, status, arguments.target, time.monotonic() - started, has_book)
@@ -201,17 +204,17 @@ def facts_of_runs(stages: list[Stage], known: dict[str, str]) -> dict[str, dict]
     }
 
 
-def run_all(preset: Preset, call: dict, jobs: int, target: str, lock: IO[str]) -> tuple[int, bool]:
+def run_all(preset: Preset, call: dict, where: list[str], target: str, lock: IO[str]) -> tuple[int, bool]:
     """Run what is asked for; return the exit status, and whether there is a book.
 
     When notebooks have failed, the book is built from those that have not, and says on the other pages why.
     """
-    status = snakemake(preset, call, jobs, target, lock)
+    status = snakemake(preset, call, where, [target], lock)
     pages = not_ended(preset, [*pages_of_records(), *pages_of_runs(preset, call["papers"])])
     if target != "book" or status != 1 or not pages:
         return status, target == "book" and not status
     print(f"building the book without {len(pages)} pages that could not be computed", flush=True)
-    has_book = not snakemake(preset, call | {"missing": pages}, jobs, target, lock)
+    has_book = not snakemake(preset, call | {"missing": pages}, where, [target], lock)
     say([f"not in the book: {page}: {reason}" for page, reason in pages.items()], sys.stderr)
     return status, has_book
 

@@ -8,7 +8,7 @@ run once for every combination of its values; each combination is a run with a f
 import difflib
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class Stage:
     """Combinations of the matrix that are not run: those that agree with all values of one entry."""
     weights: str = "all"
     """Of which runs the weights stay: ``all``, or ``shown`` (and those that later runs start from)."""
+    resources: dict[str, int] = field(default_factory=dict)
+    """What a run asks a cluster for: ``gpu``, ``mem_mb``, ``runtime`` in minutes. On one machine they are not read."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Runs that a reader would expect and that are not in the matrix -> why."""
 
@@ -155,19 +157,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
     """Build one stage from its part of a preset."""
     name, given = stage[0], stage[1] or {}
     where = f"{where}: {paper[0]}: {name}"
-    keys = (
-        "run",
-        "matrix",
-        "parameters",
-        "after",
-        "writes",
-        "shown",
-        "from_records",
-        "threads",
-        "without",
-        "reads",
-        "left_out",
-    )
+    keys = tuple(each.name for each in fields(Stage) if each.name not in ("preset", "paper", "name", "corpora"))
     check_keys(where, given, keys)
     if given.get("matrix") and "run" not in given:
         raise PresetError(f"{where}: a matrix needs 'run', the pattern of the run names, e.g. 'fold{{fold}}'")
@@ -185,6 +175,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
         from_records=bool(given.get("from_records")),
         reads=given.get("reads") or "",
         weights=preset.get("weights", "all"),
+        resources=given.get("resources") or {},
         left_out=given.get("left_out") or {},
         **lists,
     )

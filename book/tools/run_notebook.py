@@ -8,11 +8,14 @@ The executed copy is written beside its target and moved into place at the end. 
 
 import argparse
 import difflib
+import fcntl
 import json
 import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,22 @@ def finish_folder(folder: Path, writes: tuple[str, ...], keeps_weights: bool) ->
             (folder / name).unlink(missing_ok=True)
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process works in ``folder``, and keep others out until the block ends.
+
+    On a cluster, a job of a call that was killed may still be at work when the next call submits it again.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{folder}: another process is at work here; waiting for it", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def check_complete(executed: Path) -> None:
     """Raise `NotebookError` unless an executed notebook ran to its end without an exception."""
     notebook = nbformat.read(executed, 4)
@@ -192,7 +211,8 @@ def main() -> int:
     facts = json.loads(given.call.read_text())["runs"].get(str(given.output), {}) if given.call else {}
     data, keeps_weights = facts.get("data", ""), facts.get("keeps_weights", True)
     try:
-        run(given.notebook, given.output, given.parameters, name, tuple(given.writes), data, keeps_weights)
+        with alone_in(given.output.parent):
+            run(given.notebook, given.output, given.parameters, name, tuple(given.writes), data, keeps_weights)
     except NotebookError as error:
         print(f"{name}: FAILED: {error}", file=sys.stderr, flush=True)
         return 1

@@ -1,6 +1,7 @@
 """Calling Snakemake, and telling a reader what matters of what it says."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,14 +22,17 @@ NOISE = re.compile(
 """Lines of Snakemake's that tell a reader nothing: a run that fails has said why by itself."""
 
 
-def snakemake(preset: Preset, call: dict, jobs: int, target: str, lock: IO[str]) -> int:
-    """Run Snakemake and return its exit status; the lock is held until it ends, even if this process does not live."""
+def snakemake(preset: Preset, call: dict, where: list[str], targets: list[str], lock: IO[str]) -> int:
+    """Run Snakemake and return its exit status; the lock is held until it ends, even if this process does not live.
+
+    ``where`` are the options of `on_this_machine` or `on_a_cluster`.
+    """
     CALL.write_text(json.dumps(call), encoding="utf-8")
     program = str(Path(sys.executable).parent / "snakemake")
-    config = ["--config", f"preset={preset.name}", f"call={CALL}", "lifeline=True"]
+    config = ["--config", f"preset={preset.name}", f"call={CALL}"]
     options = ["--nolock", "--rerun-incomplete", "--keep-going", "--rerun-triggers", "mtime", "params", "input"]
     quiet = ["--quiet", "host", "reason", "rules"]
-    command = [program, "--cores", str(jobs), *options, *quiet, *config, "--", target]
+    command = [program, *where, *options, *quiet, *config, "--", *targets]
     started = time.monotonic()
     with subprocess.Popen(
         command, pass_fds=[lock.fileno()], stderr=subprocess.PIPE, text=True, errors="replace"
@@ -40,6 +44,20 @@ def snakemake(preset: Preset, call: dict, jobs: int, target: str, lock: IO[str])
         except KeyboardInterrupt:
             process.kill()
             return 130
+
+
+def on_this_machine(jobs: str) -> list[str]:
+    """Return Snakemake's options for running on as many cores as ``jobs`` says; empty: all that there are."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ["--cores", jobs or str(cores)]
+
+
+def on_a_cluster(profile: str, jobs: str) -> list[str]:
+    """Return Snakemake's options for handing each run to the queue that ``profiles/<profile>`` describes."""
+    known = sorted(path.parent.name for path in Path("profiles").glob("*/config.yaml"))
+    if profile not in known:
+        sys.exit(f"PROFILE={profile}: there is no profiles/{profile}/config.yaml; there are {', '.join(known)}")
+    return ["--profile", f"profiles/{profile}", *(["--jobs", jobs] if jobs else [])]
 
 
 def told(line: str, seconds: float) -> list[str]:

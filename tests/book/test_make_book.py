@@ -46,6 +46,7 @@ def project(tmp_path, write_notebook):
     root = tmp_path / "project"
     shutil.copytree(ROOT / "book/tools", root / "book/tools", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", root)
+    shutil.copytree(ROOT / "profiles", root / "profiles")
     (root / "presets").mkdir()
     (root / "presets/tiny.yaml").write_text(PRESET)
     (tmp_path / "data").mkdir()
@@ -56,13 +57,14 @@ def project(tmp_path, write_notebook):
     return root
 
 
-def command(root, target="runs"):
-    return [sys.executable, str(root / "book/tools/make_book.py"), target, "--preset", "tiny", "--jobs", "2"]
+def command(root, target="runs", profile=""):
+    program = [sys.executable, str(root / "book/tools/make_book.py")]
+    return [*program, target, "--preset", "tiny", "--jobs", "2", "--profile", profile]
 
 
-def make(root, data=True, target="runs"):
+def make(root, data=True, target="runs", profile=""):
     environment = {**os.environ, "AGEGENDER_DATA": str(root.parent / "data") if data else ""}
-    done = subprocess.run(command(root, target), capture_output=True, text=True, env=environment)
+    done = subprocess.run(command(root, target, profile), capture_output=True, text=True, env=environment)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -229,6 +231,36 @@ def test_a_killed_call_leaves_no_process_and_the_next_goes_on_from_the_checkpoin
     assert status == 0, output
     assert f"epoch {reached}/12" not in output
     assert f"epoch {reached + 1}/12" in output
+
+
+def test_on_a_cluster_each_run_is_a_job_that_outlives_a_killed_call_and_is_not_done_twice(project):
+    edit(project / "presets/tiny.yaml", "num_epochs: 2", "num_epochs: 12")
+    environment = {**os.environ, "AGEGENDER_DATA": str(project.parent / "data")}
+    first = subprocess.Popen(
+        command(project, profile="cluster-generic"),
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    checkpoints = [project / f"runs/tiny/tiny/fold{fold}/checkpoint" for fold in (0, 1)]
+    assert wait_for(lambda: all(file.exists() and file.read_text() >= "2" for file in checkpoints))
+    own = psutil.Process(first.pid).children(recursive=True)
+    first.kill()
+    first.wait()
+    assert psutil.wait_procs(own, timeout=60)[1] == []
+    one, _ = sorted((project / ".snakemake/submitted").glob("*3_train*.process"))
+    os.killpg(int(one.read_text()), signal.SIGKILL)
+    status, output = make(project, profile="cluster-generic")
+    assert status == 0, output
+    logs = "".join(file.read_text() for file in (project / ".snakemake/submitted").glob("*.log"))
+    for fold in (0, 1):
+        assert (project / f"runs/tiny/tiny/fold{fold}/record.json").is_file()
+        assert f"tiny 3_train fold{fold}: epoch 1/12" not in logs  # the second call went on, it did not begin
+    assert (project / "runs/tiny/tiny/5_results/notebook.ipynb").is_file()
+
+
+def test_an_unknown_cluster_is_refused_with_the_known_ones(project):
+    status, output = make(project, profile="slrm")
+    assert status != 0
+    assert "there is no profiles/slrm/config.yaml; there are cluster-generic, kubernetes, slurm" in output
 
 
 def test_a_second_call_in_the_same_folder_is_refused_while_the_first_lives(project):
