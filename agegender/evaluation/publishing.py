@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from agegender.evaluation.records import Run, read_run, write_run
+from agegender.evaluation.records import Run, is_finished, read_run, write_run
 
 IDENTIFIERS = ("subject", "user")
 """The columns that say who is on an example; each value is replaced by a number."""
@@ -73,7 +73,7 @@ def publish_runs(folder: Path, to: Path) -> list[Path]:
     that are shared by all the runs, so that folds can still be resampled by person. Raises ``ValueError`` when no run
     has finished, for a damaged run, a column ``path``, or text that looks like a path.
     """
-    finished = [record.parent for record in sorted(Path(folder).glob("*/record.json"))]
+    finished = [run for run in sorted(Path(folder).glob("*")) if is_finished(run)]
     if not finished:
         raise ValueError(f"{folder} holds no finished run: none of its folders has a record.json")
     return _publish([read_run(run) for run in finished], to)

@@ -14,7 +14,7 @@ from agegender.data.clip_loading import EvaluationClips, TrainingClips
 from agegender.data.fold_lines import repeats_of
 from agegender.data.loading import EvaluationFaces, TrainingFaces
 from agegender.data.manifest import Manifest
-from agegender.evaluation.records import run_name, write_run
+from agegender.evaluation.records import is_finished, read_run, run_name, write_run
 from agegender.models.multitask import MultiTaskModel
 from agegender.training import protocol
 from agegender.training.fit import FitResult, TrainingConfig
@@ -101,8 +101,11 @@ def begin_run(
     ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
     ``shown`` are the batches of training and of validation that ``fit`` gets, and the rows of ``manifest`` that will be
     tested; who stands in which part is read from them. ``image_rows`` are those of a cache of faces: which image shows
-    each example of ``manifest``. Raises ``ValueError`` naming the subjects.
+    each example of ``manifest``. Raises ``ValueError`` naming the subjects, and when ``folder`` holds a finished run on
+    other data.
     """
+    if is_finished(folder) and read_run(folder).record["manifest_hash"] != manifest.hash():
+        raise ValueError(f"{folder} holds a finished run on other data: delete it, or name another run_folder")
     training, validation, test = shown
     parts = {
         "train": protocol.rows_of(training, manifest, image_rows),

@@ -232,6 +232,15 @@ def test_a_run_that_is_still_going_on_is_not_published(write, tmp_path):
     ]
 
 
+def test_a_run_that_another_took_the_place_of_is_not_published(write, tmp_path):
+    write(fold=0), write(fold=1)
+    folder = tmp_path / "runs" / "1-1-as_intended-fold1-seed0"
+    folder.rename(folder.with_name(f"{folder.name}.before"))
+    assert [folder.name for folder in publish_runs(tmp_path / "runs", tmp_path / "results")] == [
+        "1-1-as_intended-fold0-seed0"
+    ]
+
+
 def test_publishing_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no finished run"):
         publish_runs(tmp_path, tmp_path / "results")

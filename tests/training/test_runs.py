@@ -97,6 +97,17 @@ def folder(tmp_path):
     return tmp_path / "runs" / "open" / "lmtcnn" / "1-1-as_intended-fold2-seed7"
 
 
+def test_a_folder_with_a_finished_run_on_other_data_is_refused_before_the_training(folder, monkeypatch):
+    finish(folder)
+    begin(folder)  # the same data: the run is repeated
+    examples = manifest().examples
+    monkeypatch.setattr(
+        "tests.training.test_runs.manifest", lambda: build_manifest(examples.drop(columns="user"), scheme=ADIENCE_8)
+    )
+    with pytest.raises(ValueError, match=r"fold2-seed7 holds a finished run on other data: delete it, or name another"):
+        begin(folder)
+
+
 def test_predictions_stand_beside_the_truth_in_the_order_of_the_test_set():
     table, said = predictions_table(manifest().examples, ROWS, 2, decoded()), decoded()
     assert table["example"].tolist() == [5, 0, 3]
