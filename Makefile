@@ -16,10 +16,10 @@ NOTEBOOKS = $$(git ls-files '*.ipynb')
 IS_OUR_PYTHON := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help book runs status records test lint unit notebooks lab bench lock clean
+.PHONY: help book runs status records test lint unit notebooks portability lab bench lock clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PRESET=miniature|open|paper   which runs (default: miniature, drawn people, needs no data)"
 	@echo "  AGEGENDER_DATA=<folder>       the data packs or corpora, for the presets open and paper"
@@ -54,6 +54,12 @@ lint: $(LIBRARY) ## Ruff, mypy, stripped notebooks, allowed imports
 	MYPYPATH=book/tools $(BIN)/mypy --disable-error-code import-untyped book/tools book/_ext
 	@test -z "$(NOTEBOOKS)" || $(BIN)/nbstripout --verify --extra-keys "$(STRIP_KEYS)" $(NOTEBOOKS)
 	$(BIN)/python -m pytest tests/test_layout.py
+
+portability: $(LIBRARY) ## All tests again as on other machines: one thread, older processors, another zone, locale and umask (an hour)
+	OMP_NUM_THREADS=1 $(MAKE) unit notebooks
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) unit notebooks
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(MAKE) unit notebooks
+	umask 077; TZ=Pacific/Kiritimati LC_ALL=C $(MAKE) unit notebooks
 
 lab: $(LIBRARY) ## Open JupyterLab on the notebooks (LAB_ARGS: more options of jupyter lab)
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)
