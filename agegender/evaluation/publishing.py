@@ -11,15 +11,25 @@ from agegender.evaluation.records import Run, is_finished, read_run, write_run
 IDENTIFIERS = ("subject", "user")
 """The columns that say who is on an example; each value is replaced by a number."""
 
+NUMBER = "_number"
+"""Ending of the column with the number of each identifier, the same in every run on one manifest. Not published."""
+
 
 def stable_numbers(runs: Sequence[Run], column: str) -> dict[str, str]:
-    """Return a number, as text, for each value of ``column``: the lowest example that bears it in any of the runs.
+    """Return a number, as text, for each value of ``column``: that of the run, else the lowest example that bears it.
 
-    So one person has one number in every fold, model and variant that is published together, and publishing again
-    gives the same numbers, in whatever order the runs come.
+    So one person has one number in every fold, model and variant, and publishing again gives the same numbers, in
+    whatever order the runs come. Runs that do not bring the numbers of their subjects have to be published together.
     """
-    pairs = pd.concat([run.predictions[[column, "example"]] for run in runs if column in run.predictions])
-    return {str(name): str(first) for name, first in pairs.groupby(column)["example"].min().items()}
+    own = column + NUMBER
+    tables = [run.predictions.rename(columns={own: "number"}) for run in runs if column in run.predictions]
+    pairs = pd.concat([table if "number" in table else table.assign(number=table["example"]) for table in tables])
+    return {str(name): str(first) for name, first in pairs.groupby(column)["number"].min().items()}
+
+
+def without_numbers(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the table without the numbers of its identifiers."""
+    return predictions.drop(columns=[column + NUMBER for column in IDENTIFIERS], errors="ignore")
 
 
 def without_names(predictions: pd.DataFrame, numbers: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
@@ -57,7 +67,7 @@ def _publish(runs: Sequence[Run], to: Path) -> list[Path]:
         present = [column for column in IDENTIFIERS if column in run.predictions]
         numbers = {column: stable_numbers(same_manifest, column) for column in present}
         try:
-            predictions = without_names(run.predictions, numbers)
+            predictions = without_names(without_numbers(run.predictions), numbers)
         except ValueError as error:
             raise ValueError(f"{run.folder / 'predictions.parquet'}: {error}") from None
         target = Path(to) / run.record["preset"] / run.record["paper"] / run.record["run"]

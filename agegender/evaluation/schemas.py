@@ -62,6 +62,7 @@ _PREDICTIONS = pa.DataFrameSchema(
     {
         "example": pa.Column("int64", pa.Check.ge(0), unique=True),
         "subject": pa.Column(str),
+        "subject_number": pa.Column("int64", pa.Check.ge(0), required=False),
         "fold": pa.Column("int64", pa.Check.ge(0)),
         "corpus": pa.Column(str),
         "true_age": pa.Column("float64", pa.Check.in_range(0, 120), nullable=True),

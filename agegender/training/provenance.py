@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from agegender.evaluation.publishing import IDENTIFIERS
+from agegender.evaluation.publishing import IDENTIFIERS, without_numbers
 
 _DIGITS = 16
 
@@ -26,7 +26,7 @@ def weights_hash(model: nn.Module) -> str:
 
 def predictions_hash(predictions: pd.DataFrame) -> str:
     """Return sixteen digits that change with any answer or label; names may become numbers without changing it."""
-    kept = predictions.drop(columns=[name for name in IDENTIFIERS if name in predictions])
+    kept = without_numbers(predictions).drop(columns=[name for name in IDENTIFIERS if name in predictions])
     hashes = pd.util.hash_pandas_object(kept, index=False).to_numpy()
     return hashlib.sha256(repr(list(kept)).encode() + hashes.tobytes()).hexdigest()[:_DIGITS]
 

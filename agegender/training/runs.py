@@ -33,6 +33,7 @@ def predictions_table(
     ``examples`` is the whole manifest and ``rows`` the row numbers of the test part; ``decoded`` is what
     ``agegender.training.fit.predict`` returns for them; what the model has no head for stays empty. ``corpus`` is the
     ``source_corpus`` of an example where the manifest is a pack of several corpora. No path is kept.
+    ``subject_number`` takes the place of the name when the run is published.
     Where ``rows`` holds an example as often as its corpus lists it (``agegender.data.fold_lines``), the table has it
     once, with what was said first, and the column ``repeats`` says how often. Raises ``ValueError`` when there are more
     or fewer predictions than rows, and for an example that is there more often than it is listed.
@@ -51,6 +52,7 @@ def predictions_table(
         {
             "example": rows.astype(np.int64),
             "subject": test["subject"].to_numpy(),
+            "subject_number": first_rows(examples["subject"]).to_numpy()[rows],
             "fold": np.int64(fold),
             "corpus": test["source_corpus" if "source_corpus" in test else "corpus"].to_numpy(),
             "true_age": test["age"].to_numpy(),
@@ -63,6 +65,15 @@ def predictions_table(
         table[f"p_group_{group}"] = probabilities.astype(np.float32)
     table["p_female"] = decoded.get("p_female", missing).astype(np.float32)
     return table.assign(repeats=repeats[in_order]) if repeats.max() > 1 else table
+
+
+def first_rows(subjects: pd.Series) -> pd.Series:
+    """Return for each example the first row that bears its subject: a number for a name, the same in every run.
+
+    >>> first_rows(pd.Series(["b", "a", "b"])).tolist()
+    [0, 1, 0]
+    """
+    return pd.Series(np.arange(len(subjects)), subjects.index).groupby(subjects).transform("min")
 
 
 class Recipe(Protocol):

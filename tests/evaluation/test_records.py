@@ -7,6 +7,7 @@ import pytest
 from agegender.evaluation.publishing import publish_run, publish_runs
 from agegender.evaluation.records import predictions_together, read_run, read_runs, write_run
 from agegender.evaluation.schemas import RECORD_FIELDS, check_predictions, check_record
+from agegender.training.provenance import predictions_hash
 
 
 @pytest.fixture
@@ -222,6 +223,24 @@ def test_published_subjects_are_numbers_shared_by_folds_and_variants(write, tmp_
     assert pd.crosstab(original, intended).astype(bool).sum(axis=1).eq(1).all()
     assert intended.nunique() == original.nunique()
     assert intended.str.fullmatch(r"\d+").all()
+
+
+def test_a_subject_has_one_number_also_in_runs_that_are_published_at_different_times(
+    tmp_path, make_record, make_predictions
+):
+    table = make_predictions(fold=0).assign(
+        subject_number=lambda run: run.groupby("subject")["example"].transform("min")
+    )
+    later = table[table["subject"].duplicated()]  # as where clips, not subjects, are held out: not the first of each
+    for variant, predictions in (("as_published", later), ("as_intended", table)):
+        record = make_record(0, 0, variant=variant)
+        write_run(tmp_path / "runs" / record["run"], record, predictions.reset_index(drop=True))
+        publish_run(tmp_path / "runs" / record["run"], tmp_path / "results")
+    whole, part = (run.predictions.set_index("example") for run in read_runs(tmp_path / "results/miniature/lmtcnn"))
+    assert 0 < len(part) < len(whole)
+    assert part["subject"].tolist() == whole.loc[part.index, "subject"].tolist()
+    assert "subject_number" not in whole
+    assert predictions_hash(whole.reset_index()) == predictions_hash(table[["example", *whole.columns]])
 
 
 def test_a_run_that_is_still_going_on_is_not_published(write, tmp_path):

@@ -112,6 +112,7 @@ def test_predictions_stand_beside_the_truth_in_the_order_of_the_test_set():
     table, said = predictions_table(manifest().examples, ROWS, 2, decoded()), decoded()
     assert table["example"].tolist() == [5, 0, 3]
     assert table["subject"].tolist() == ["s4", "s0", "s2"]
+    assert table["subject_number"].tolist() == [5, 0, 3]
     assert table["true_group"].tolist() == [0, pd.NA, 5]
     assert table["true_age"].fillna(-1).tolist() == [1.0, -1, 41.0]
     assert table["true_gender"].fillna("unknown").tolist() == ["female", "male", "unknown"]
@@ -119,6 +120,11 @@ def test_predictions_stand_beside_the_truth_in_the_order_of_the_test_set():
     assert table["p_female"].tolist() == said["p_female"].tolist()
     assert np.array_equal(table[[f"p_group_{group}" for group in range(8)]].to_numpy(), said["p_group"])
     assert (table["fold"] == 2).all()
+
+
+def test_the_number_of_a_subject_is_its_first_row_in_the_whole_table():
+    table = predictions_table(manifest().examples, np.array([2, 4]), 2, decoded(2))
+    assert table["subject_number"].tolist() == [1, 4]
 
 
 def test_predictions_have_the_types_of_the_contract():
