@@ -1,6 +1,7 @@
 # `make help` lists the targets.
 PRESET ?= miniature
 PROFILE ?=
+REPEAT ?=
 AGEGENDER_DATA ?=
 JOBS ?=
 LAB_ARGS ?=
@@ -25,13 +26,14 @@ help: ## This list
 	@echo "  AGEGENDER_DATA=<folder>       the data packs or corpora, for the presets open and paper"
 	@echo "  JOBS=<n>                      cores to use (default: all)"
 	@echo "  LAB_ARGS='--no-browser --allow-root'   more options for make lab: here on a server without a screen, as root"
+	@echo "  REPEAT=1                      make runs: repeat runs, too, whose records are committed in book/results/"
 	@echo "  PROFILE=slurm|kubernetes|cluster-generic   where 'make runs' runs (default: this machine); see profiles/"
 
 book: $(LIBRARY) ## Run the notebooks of a preset and build the book: book/_build/html/index.html
 	@exec $(BIN)/python book/tools/make_book.py book --preset $(PRESET) --jobs "$(JOBS)"
 
 runs: $(LIBRARY) $(if $(filter slurm,$(PROFILE)),$(CLUSTER)) ## Run the notebooks of a preset, without building the book
-	@exec $(BIN)/python book/tools/make_book.py runs --preset $(PRESET) --jobs "$(JOBS)" --profile "$(PROFILE)"
+	@exec $(BIN)/python book/tools/make_book.py runs --preset $(PRESET) --jobs "$(JOBS)" --profile "$(PROFILE)" --repeat "$(REPEAT)"
 
 status: $(LIBRARY) ## What the runs of PRESET=open or paper have done, and how long the rest takes
 	@exec $(BIN)/python book/tools/progress.py $(PRESET)

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "book" / "tools"))
 from chapters import CARDS, EXECUTED, TOC, pages_of_records, pages_of_runs, table_of_contents
 from lifeline import end_with_parent
 from plan import RECORDS, RESULTS, pattern_of, read_preset, recorded_runs
+from progress import in_turns
 
 if workflow.is_main_process:  # the job of a cluster outlives whoever submitted it
     end_with_parent()
@@ -99,11 +100,12 @@ rule miniature:
         "{params.agegender:q} miniature {wildcards.corpus} miniatures/{wildcards.preset}/{wildcards.corpus} {params.options}"
 
 
-for stage in STAGES if not MISSING else []:
+for stage, own_runs, turn in in_turns(PRESET, STAGES) if not MISSING else []:
 
     rule:
         name:
-            f"{stage.paper}_{stage.name}"
+            f"{stage.paper}_{stage.name}" + (f"_turn{turn}" if stage.matrix else "")
+        priority: -turn
         input:
             notebook=stage.notebook,
             corpora=[f"{PRESET.data}/{corpus}.done" for corpus in stage.corpora if corpus in PRESET.corpora],
@@ -117,7 +119,7 @@ for stage in STAGES if not MISSING else []:
             label=f"{stage.paper} {stage.name} {{run}}" if stage.matrix else f"{stage.paper} {stage.name}",
             writes=stage.writes,
         wildcard_constraints:
-            run=pattern_of(list(stage.runs)),
+            run=pattern_of(own_runs),
         threads: stage.threads or workflow.cores or 8
         resources:
             **stage.resources,

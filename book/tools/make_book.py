@@ -17,7 +17,9 @@ from typing import IO
 from chapters import not_ended, pages_of_records, pages_of_runs
 from corpora_found import missing, state_of_stage, states
 from lifeline import end_with_parent
-from plan import BEFORE, PRESETS, Preset, PresetError, Stage, read_preset, recorded_runs
+from plan import BEFORE, PRESETS, RESULTS, Preset, PresetError, Stage, read_preset, recorded_runs
+from progress import in_words, queue, table_of_runs, targets_to_run
+from publish_records import publish_new
 from snakemake_call import on_a_cluster, on_this_machine, say, snakemake
 from stamps import move_to_before, read_stamp, why_of_another_run, write_stamp
 
@@ -163,6 +165,7 @@ def main() -> int:
     parser.add_argument(
         "--jobs", default="", help="cores to use; all that there are by default. On a cluster: jobs at once"
     )
+    parser.add_argument("--repeat", default="", help="anything: also repeat runs whose records are committed")
     parser.add_argument("--profile", default="", help="run on a cluster: the name of a folder of profiles/")
     arguments = parser.parse_args()
     os.chdir(ROOT)
@@ -185,7 +188,10 @@ def main() -> int:
     set_aside_runs_of_others(preset, stages, known)
     where = on_a_cluster(arguments.profile, arguments.jobs) if arguments.profile else on_this_machine(arguments.jobs)
     call = {"papers": papers, "runs": facts_of_runs(stages, known), "missing": {}}
-    status, has_book = run_all(preset, call, where, arguments.target, lock)
+    if arguments.target == "runs" and not preset.corpora:
+        status, has_book = run_queue(preset, call, where, bool(arguments.repeat), lock), False
+    else:
+        status, has_book = run_all(preset, call, where, arguments.target, lock)
     say([f"failed: {file}" for file in failed_runs(stages)] if status else [], sys.stderr)
     say(left_out)
     conclude(preset, status, arguments.target, time.monotonic() - started, has_book)
@@ -202,6 +208,24 @@ def facts_of_runs(stages: list[Stage], known: dict[str, str]) -> dict[str, dict]
         for stage in stages
         for run in stage.runs
     }
+
+
+def run_queue(preset: Preset, call: dict, where: list[str], repeats: bool, lock: IO[str]) -> int:
+    """Run what real data are run for, in a balanced order, and publish each run as it ends; return the exit status.
+
+    Runs of which the committed records are here, with these parameters, are not repeated unless it ``repeats`` them.
+    """
+    known = [planned for planned in queue(preset) if planned.stage.paper in call["papers"]]
+    skipped = [planned for planned in known if planned.is_only_published() and not repeats]
+    if skipped:
+        print(f"{len(skipped)} runs are published in {RESULTS} with these parameters and not repeated (REPEAT=1 does)")
+    targets = targets_to_run(preset, call["papers"], skipped.__contains__)
+
+    def publish_ended() -> list[str]:
+        return [*publish_new(known), in_words(table_of_runs(preset))]
+
+    say(publish_ended())
+    return snakemake(preset, call, where, targets, lock, publish_ended) if targets else 0
 
 
 def run_all(preset: Preset, call: dict, where: list[str], target: str, lock: IO[str]) -> tuple[int, bool]:

@@ -7,11 +7,13 @@ enough to be cloned with the project.
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from plan import PRESETS, RESULTS, Preset, PresetError, read_preset
+from progress import Planned
 
-from agegender.evaluation.publishing import publish_runs
+from agegender.evaluation.publishing import publish_run, publish_runs, without_folders
 
 LIMIT_MB = 50
 
@@ -33,6 +35,19 @@ def unfinished(preset: Preset, paper: str, runs: Path = Path("runs")) -> list[st
     stages = [stage for stage in preset.stages if stage.paper == paper and "record.json" in stage.writes]
     planned = [run for stage in stages for run in stage.runs]
     return [run for run in planned if not (runs / preset.name / paper / run / "record.json").is_file()]
+
+
+def publish_new(planned: Iterable[Planned], results: Path = RESULTS) -> list[str]:
+    """Publish the runs that have ended since they were published last; return a line about each that is damaged."""
+    problems = []
+    for each in planned:
+        own = each.record_in(each.folder)
+        if own is not None and without_folders(own) != each.record_in(each.published(results)):
+            try:
+                publish_run(each.folder, results)
+            except ValueError as error:
+                problems.append(f"not published: {error}")
+    return problems
 
 
 def publish(preset: Preset, runs: Path = Path("runs"), results: Path = RESULTS) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -22,10 +23,21 @@ NOISE = re.compile(
 """Lines of Snakemake's that tell a reader nothing: a run that fails has said why by itself."""
 
 
-def snakemake(preset: Preset, call: dict, where: list[str], targets: list[str], lock: IO[str]) -> int:
+STEP = re.compile(r"(\d+) of (\d+) steps .* done$")
+
+
+def snakemake(
+    preset: Preset,
+    call: dict,
+    where: list[str],
+    targets: list[str],
+    lock: IO[str],
+    at_each_step: Callable[[], list[str]] | None = None,
+) -> int:
     """Run Snakemake and return its exit status; the lock is held until it ends, even if this process does not live.
 
-    ``where`` are the options of `on_this_machine` or `on_a_cluster`.
+    ``where`` are the options of `on_this_machine` or `on_a_cluster`. ``at_each_step`` is called when a run has ended
+    and returns the lines to print then, in the place of how many steps are done.
     """
     CALL.write_text(json.dumps(call), encoding="utf-8")
     program = str(Path(sys.executable).parent / "snakemake")
@@ -39,7 +51,10 @@ def snakemake(preset: Preset, call: dict, where: list[str], targets: list[str], 
     ) as process:
         try:
             for line in process.stderr or ():
-                say(told(line.rstrip(), time.monotonic() - started), sys.stderr)
+                if at_each_step and STEP.match(line):
+                    say(at_each_step())
+                else:
+                    say(told(line.rstrip(), time.monotonic() - started), sys.stderr)
             return process.wait()
         except KeyboardInterrupt:
             process.kill()
@@ -68,7 +83,7 @@ def told(line: str, seconds: float) -> list[str]:
     >>> told("Select jobs to execute...", 600)
     []
     """
-    if steps := re.match(r"(\d+) of (\d+) steps .* done$", line):
+    if steps := STEP.match(line):
         done, total = int(steps[1]), int(steps[2])
         left = seconds / 60 * (total - done) / done
         return [f"{done} of {total} steps done" + (f"; at this pace about {left:.0f} min left" if left >= 1 else "")]

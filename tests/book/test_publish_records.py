@@ -1,8 +1,11 @@
 """Publishing the records of finished runs."""
 
+import json
+
 import publish_records
 import pytest
 from plan import read_preset
+from progress import queue
 from publish_records import check_size, megabytes, publish, unfinished
 
 PRESET = """
@@ -55,3 +58,30 @@ def test_records_of_drawn_people_are_not_published(tmp_path, runs):
     (tmp_path / "open.yaml").write_text("corpora: {adience: {seed: 0}}" + PRESET)
     with pytest.raises(ValueError, match="drawn people"):
         publish(read_preset(tmp_path / "open.yaml"), runs, tmp_path / "results")
+
+
+def test_a_run_is_published_once_it_has_ended_and_again_when_it_was_repeated(preset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    planned = queue(preset)
+    asked = []
+
+    def publish_one(folder, results):
+        asked.append(folder.name)
+        if folder.name == "fold1":
+            raise ValueError(f"{folder}: damaged")
+        published = results / "open/lmtcnn" / folder.name / "record.json"
+        published.parent.mkdir(parents=True, exist_ok=True)
+        published.write_text((folder / "record.json").read_text())
+
+    monkeypatch.setattr(publish_records, "publish_run", publish_one)
+    record = tmp_path / "runs/open/lmtcnn/fold0/record.json"
+    record.parent.mkdir(parents=True)
+    for seconds in (1, 1, 2):
+        record.write_text(json.dumps({"parameters": {"fold": 0}, "seconds": seconds}))
+        assert publish_records.publish_new(planned, tmp_path / "results") == []
+    assert asked == ["fold0", "fold0"]
+    damaged = record.parents[1] / "fold1/record.json"
+    damaged.parent.mkdir()
+    damaged.write_text(json.dumps({"parameters": {"fold": 1}}))
+    [problem] = publish_records.publish_new(planned, tmp_path / "results")
+    assert problem == "not published: runs/open/lmtcnn/fold1: damaged"
