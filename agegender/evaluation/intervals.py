@@ -4,6 +4,10 @@ Ten pictures of one person are not ten independent observations, so a bootstrap 
 too narrow. Reference: Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 13 (percentile
 interval); Field and Welsh (2007), "Bootstrapping clustered data" (cluster bootstrap). Where every subject has one
 example this is the ordinary bootstrap.
+
+A difference between two systems was measured on a few trained runs, and other folds or seeds would have given another
+one. Its interval therefore draws on two levels: runs with replacement, and people within each drawn run. Reference:
+Davison and Hinkley (1997), "Bootstrap Methods and their Application", section 3.8 (hierarchical data).
 """
 
 from collections.abc import Callable, Iterator
@@ -72,6 +76,33 @@ def resampled_sums(terms: Floats, subjects: ArrayLike, replicates: int = REPLICA
     return np.concatenate([counts @ of_subject for counts in resampled_counts(num_subjects, replicates, seed)])
 
 
+def two_level_sums(
+    terms: Floats, subjects: ArrayLike, runs: ArrayLike, replicates: int = REPLICATES, seed: int = 0
+) -> Floats:
+    """Return sums (replicates, terms) of ``terms`` (examples, terms) over resampled runs and subjects within them.
+
+    ``runs`` (examples,) says from which trained run each answer is. A replicate draws as many runs as there are, with
+    replacement, and for each time that a run was drawn as many subjects as it has. Of one run only subjects are drawn.
+    """
+    of_run, num_runs = subject_codes(runs)
+    if num_runs == 1:
+        return resampled_sums(terms, subjects, replicates, seed)
+    generator = np.random.default_rng(seed)
+    times = generator.multinomial(num_runs, np.full(num_runs, 1 / num_runs), size=replicates)
+    names = np.asarray(subjects)
+    sums = np.zeros((replicates, terms.shape[1]))
+    for run in range(num_runs):
+        own = of_run == run
+        codes, num_subjects = subject_codes(names[own])
+        of_subject = np.stack([np.bincount(codes, column, minlength=num_subjects) for column in terms[own].T], axis=1)
+        at_once = max(1, _DRAWS_AT_ONCE // num_subjects)
+        for start in range(0, replicates, at_once):
+            block = slice(start, start + at_once)
+            draws = times[block, run] * num_subjects
+            sums[block] += generator.multinomial(draws, np.full(num_subjects, 1 / num_subjects)) @ of_subject
+    return sums
+
+
 def percentile_interval(value: float, replicated: Floats, subjects: ArrayLike, level: float = 0.95) -> Interval:
     """Return ``value`` with the middle ``level`` of ``replicated`` (replicates,) around it."""
     if not 0 < level < 1:
@@ -89,19 +120,23 @@ def bootstrap(
     replicates: int = REPLICATES,
     seed: int = 0,
     level: float = 0.95,
+    runs: ArrayLike | None = None,
 ) -> Interval:
-    """Return a metric with its interval over subjects.
+    """Return a metric with its interval over subjects, and with ``runs`` over runs and the subjects of each.
 
-    ``terms`` (examples, terms) and ``finish`` are those of a `scores.Metric`; ``subjects`` (examples,) says to whom
-    each example belongs. The work is one matrix product for all replicates.
+    ``terms`` (examples, terms) and ``finish`` are those of a `scores.Metric`; ``subjects`` and ``runs`` (examples,) say
+    to whom and to which trained run each example belongs.
 
     >>> from agegender.evaluation.scores import mean_terms, ratio
     >>> found = bootstrap(mean_terms(np.array([1.0, 1.0, 3.0, 3.0])), ["a", "a", "b", "b"], ratio)
     >>> found.value, found.low, found.high, found.num_subjects
     (2.0, 1.0, 3.0, 2)
     """
-    replicated = finish(resampled_sums(terms, subjects, replicates, seed))
-    return percentile_interval(float(finish(terms.sum(axis=0))), replicated, subjects, level)
+    if runs is None:
+        sums = resampled_sums(terms, subjects, replicates, seed)
+    else:
+        sums = two_level_sums(terms, subjects, runs, replicates, seed)
+    return percentile_interval(float(finish(terms.sum(axis=0))), finish(sums), subjects, level)
 
 
 def weighted_bootstrap(
@@ -149,7 +184,8 @@ def paired_difference(
 ) -> Interval:
     """Return ``metric`` of the first minus that of the second system; a replicate draws the same subjects for both.
 
-    The tables of predictions are aligned on ``example``. Raises ``ValueError`` when they do not hold the same
+    The tables of predictions are aligned on ``example``. Where the first has a column ``run``, which says what pair of
+    runs answered about an example, pairs are drawn too. Raises ``ValueError`` when they do not hold the same
     examples with the same subjects and labels, or when an example has no label for the metric.
     """
     first, second = first.sort_values("example"), second.sort_values("example")
@@ -161,4 +197,4 @@ def paired_difference(
         of_first, of_second = np.split(sums, 2, axis=-1)
         return metric.finish(of_first) - metric.finish(of_second)
 
-    return bootstrap(both, first["subject"], difference, replicates, seed, level)
+    return bootstrap(both, first["subject"], difference, replicates, seed, level, first.get("run"))

@@ -76,8 +76,9 @@ def difference_dots(table: pd.DataFrame, label: str, unit: str, ax: Axes | None 
     """Draw one line for each comparison: the difference with its interval, and a small dot for each fold.
 
     ``table`` holds the rows of `systems.compare` for one metric, with ``comparison`` (its name) added: ``difference``,
-    ``low``, ``high`` and ``fold_0``, ... Filled where the interval leaves out 0, hollow where it does not. The first
-    row is drawn at the top. Raises ``ValueError`` for an empty table.
+    ``low``, ``high`` and ``fold_0``, ... Filled where it is ``told_from_none`` (without that column:
+    where the interval leaves out 0), hollow where it is not. The first row is drawn at the top. Raises ``ValueError``
+    for an empty table.
     """
     if table.empty:
         raise ValueError("there is no difference to draw")
@@ -86,7 +87,8 @@ def difference_dots(table: pd.DataFrame, label: str, unit: str, ax: Axes | None 
     at = np.arange(len(table))
     ax.axvline(0, color=GREY, linewidth=1)
     ax.hlines(at, table["low"], table["high"], color=BLUE, linewidth=2)
-    apart = ((table["low"] > 0) | (table["high"] < 0)).to_numpy()
+    leaves_out_0 = (table["low"] > 0) | (table["high"] < 0)
+    apart = table.get("told_from_none", leaves_out_0).to_numpy(dtype=bool)
     for chosen, inside in ((apart, BLUE), (~apart, "white")):
         ax.plot(table["difference"][chosen], at[chosen], "o", color=BLUE, markerfacecolor=inside, markersize=7)
     for name in [column for column in table if str(column).startswith("fold_")]:
@@ -96,6 +98,6 @@ def difference_dots(table: pd.DataFrame, label: str, unit: str, ax: Axes | None 
     ax.grid(axis="x", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     points = "points of %" if unit == "%" else unit
-    note = "bars: 95 % interval over subjects\nfilled: it leaves out 0; ticks: folds"
+    note = "bars: 95 % interval over runs and subjects; ticks: folds\nfilled: three runs or more, and it leaves out 0"
     ax.set_xlabel(f"{label}, difference ({points})\n{note}", fontsize=FONT_PT)
     return ax

@@ -20,6 +20,9 @@ from agegender.evaluation.scores import METRICS, Metric, applicable
 from agegender.evaluation.tables import differences, diverged_at, over_folds, summary, with_interval
 from agegender.labels import SCHEMES, AgeScheme
 
+ENOUGH_RUNS = 3
+"""Pairs of trained runs from which on a difference is claimed: of fewer nobody knows how much a run varies."""
+
 Systems = dict[tuple[str, str], list[Run]]
 
 
@@ -235,8 +238,9 @@ def compare(
 ) -> pd.DataFrame:
     """Return one row for each metric that both can be scored by: first minus second, on the same examples.
 
-    Columns: ``metric``, ``unit``, ``dataset``, ``difference`` with ``low`` and ``high`` (95 % interval over subjects,
-    drawn for both at once), ``told_from_none`` (whether the interval leaves out 0), ``fold_0``, ... with
+    Columns: ``metric``, ``unit``, ``dataset``, ``difference`` with ``low`` and ``high`` (95 % interval over pairs of
+    runs and over the subjects of each), ``told_from_none`` (whether there are ``ENOUGH_RUNS`` pairs and the interval
+    leaves out 0), ``num_runs`` (pairs), ``fold_0``, ... with
     ``mean_over_folds`` and ``sd_over_folds`` of the differences (between unlike examples where the two draw their folds
     otherwise), ``num_folds``, ``num_seeds``, ``num_examples`` and ``num_subjects``; ``diverged`` says in words which of
     the runs that were compared did. Empty when no metric scores both.
@@ -246,23 +250,28 @@ def compare(
     shared = [metric for metric in applicable(one, metrics) if metric in applicable(other, metrics)]
     if not shared:
         return pd.DataFrame()
+    one = one.assign(run=one.groupby(["seed", "fold"]).ngroup())
     table = differences(one, other, shared, replicates, seed)
     values = [over_folds(answers, shared).filter(like="fold_") for answers in (one, other)]
     each = values[0] - values[1]
     spread = {"mean_over_folds": each.mean(axis=1), "sd_over_folds": each.std(axis=1, ddof=1)}
     table = pd.concat([table, each.assign(**spread, num_folds=each.notna().sum(axis=1))], axis=1)
-    excludes = (table["low"] > 0) | (table["high"] < 0)
+    num_runs = one["run"].nunique()
+    excludes = ((table["low"] > 0) | (table["high"] < 0)) & (num_runs >= ENOUGH_RUNS)
     table.insert(2, "dataset", " + ".join(sorted(one["corpus"].unique())))
     diverged = diverged_at([run.record for runs in _shared(first, second) for run in runs])
-    return table.assign(told_from_none=excludes, num_seeds=one["seed"].nunique(), diverged=diverged)
+    return table.assign(told_from_none=excludes, num_runs=num_runs, num_seeds=one["seed"].nunique(), diverged=diverged)
 
 
 def in_words(row: pd.Series) -> str:
-    """Return a row of `compare` as a phrase: the difference, its interval, the folds, and whether it is told from none.
+    """Return a row of `compare` as a phrase: the difference, its interval, the pairs of runs, and the verdict.
 
-    >>> row = {"difference": 0.62, "low": -0.4, "high": 1.5, "unit": "%", "num_folds": 2, "fold_0": 1.0, "fold_1": -0.1}
+    >>> row = {"difference": 0.62, "low": -0.4, "high": 1.5, "unit": "%", "num_folds": 3, "num_runs": 3}
+    >>> row |= {"fold_0": 1.0, "fold_1": -0.1, "fold_2": 0.9}
     >>> in_words(pd.Series(row))
-    '+0.6 [-0.4, +1.5] points of %, above 0 in 1 of 2 folds: cannot be told from none'
+    '+0.6 [-0.4, +1.5] points of %, 3 pairs of runs, above 0 in 2 of 3 folds: cannot be told from none'
+    >>> in_words(pd.Series(row | {"num_runs": 1, "low": 0.1}))
+    '+0.6 [+0.1, +1.5] points of %, 1 pair of runs, above 0 in 2 of 3 folds: too few runs to tell'
     """
     unit = "points of %" if row["unit"] == "%" else row["unit"]
     digits = 1 if row["unit"] == "%" else 2
@@ -271,5 +280,8 @@ def in_words(row: pd.Series) -> str:
     verdict = "cannot be told from none"
     if row["low"] > 0 or row["high"] < 0:
         verdict = "above 0" if row["low"] > 0 else "below 0"
+    if row["num_runs"] < ENOUGH_RUNS:
+        verdict = "too few runs to tell"
+    pairs = f"{row['num_runs']} pair{'s' if row['num_runs'] > 1 else ''} of runs"
     mark = f"; {row['diverged']}" if row.get("diverged") else ""
-    return f"{value} [{low}, {high}] {unit}, above 0 in {above} of {row['num_folds']} folds: {verdict}{mark}"
+    return f"{value} [{low}, {high}] {unit}, {pairs}, above 0 in {above} of {row['num_folds']} folds: {verdict}{mark}"

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from agegender.evaluation.intervals import (
     bootstrap,
@@ -10,6 +10,7 @@ from agegender.evaluation.intervals import (
     resampled_counts,
     resampled_sums,
     subject_codes,
+    two_level_sums,
     weighted_bootstrap,
 )
 from agegender.evaluation.scores import EXACT, GENDER_ACCURACY, GROUP_UAR, MAE, METRICS, mean_terms, ratio
@@ -129,6 +130,47 @@ def test_the_paired_difference_is_first_minus_second(make_predictions):
     strong, weak = make_predictions(skill=4.0), make_predictions(skill=0.0)
     assert paired_difference(strong, weak, EXACT, replicates=50).low > 0
     assert paired_difference(weak, strong, EXACT, replicates=50).high < 0
+
+
+def test_every_replicate_draws_as_many_subjects_as_its_runs_have():
+    runs, subjects = np.repeat([0, 1, 2], 5), np.arange(15)
+    sums = two_level_sums(np.ones((15, 1)), subjects, runs, replicates=50)
+    assert (sums == 15).all()
+
+
+def test_with_one_run_only_subjects_are_drawn():
+    terms, subjects = np.random.default_rng(0).random((8, 2)), np.repeat(np.arange(4), 2)
+    assert_array_equal(two_level_sums(terms, subjects, np.zeros(8), 20), resampled_sums(terms, subjects, 20))
+
+
+def test_where_all_people_of_a_run_are_alike_the_spread_is_that_of_a_mean_over_drawn_runs():
+    of_run, people = np.array([-2.0, 1.0, 1.0, 4.0]), 30
+    values, runs = np.repeat(of_run, people), np.repeat(np.arange(4), people)
+    means = two_level_sums(mean_terms(values), np.arange(4 * people), runs, replicates=20_000)
+    spread = (means[:, 0] / means[:, 1]).std()
+    assert spread == pytest.approx(of_run.std() / np.sqrt(4), rel=0.03)
+
+
+def test_where_all_runs_are_alike_the_spread_is_nearly_that_over_their_people():
+    values = np.tile(np.linspace(-1, 1, 60), 3)
+    subjects, runs = np.arange(180), np.repeat(np.arange(3), 60)
+    means = two_level_sums(mean_terms(values), subjects, runs, replicates=20_000)
+    assert (means[:, 0] / means[:, 1]).std() == pytest.approx(values.std() / np.sqrt(180), rel=0.03)
+
+
+def test_a_person_in_several_runs_is_drawn_anew_in_each():
+    values, runs = np.tile([0.0, 1.0], 2), np.repeat([0, 1], 2)
+    sums = two_level_sums(values[:, None], ["a", "b", "a", "b"], runs, replicates=400)[:, 0]
+    assert set(sums) == {0, 1, 2, 3, 4}
+
+
+def test_runs_that_disagree_widen_the_interval_of_a_difference(predictions):
+    fold = np.arange(len(predictions)) % 3
+    other = predictions.assign(age=predictions["age"] + np.where(fold == 0, 20.0, 0.0))
+    people_alone = paired_difference(other, predictions, MAE)
+    both_levels = paired_difference(other.assign(run=fold), predictions, MAE)
+    assert both_levels.value == people_alone.value
+    assert both_levels.high - both_levels.low > 2 * (people_alone.high - people_alone.low)
 
 
 def test_names_the_examples_that_only_one_system_has(predictions):

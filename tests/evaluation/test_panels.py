@@ -83,6 +83,9 @@ def test_a_difference_is_filled_where_its_interval_leaves_out_0(differences):
         (plots.BLUE.lower(), [1.5]),
         ("#ffffff", [-0.2]),
     ]
+    too_few = panels.difference_dots(differences.assign(told_from_none=False), "age group exact", "%")
+    [hollow] = [dot for dot in too_few.get_lines() if dot.get_marker() == "o" and len(dot.get_xdata())]
+    assert (to_hex(hollow.get_markerfacecolor()), hollow.get_xdata().tolist()) == ("#ffffff", [1.5, -0.2])
     assert "points of %" in ax.get_xlabel()
     assert "(years)" in panels.difference_dots(differences, "age MAE", "years").get_xlabel()
 

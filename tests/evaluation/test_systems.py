@@ -171,9 +171,20 @@ def test_only_folds_and_seeds_that_both_have_are_compared(make_runs):
     assert_allclose(table["difference"], pooled)
     assert_allclose(table[["fold_1", "fold_2"]].iloc[0].tolist(), each)
     assert_allclose(table["sd_over_folds"], np.std(each, ddof=1))
-    assert table["told_from_none"].item()
-    assert table["num_folds"].item() == 2
+    assert table["low"].item() > 0
+    assert not table["told_from_none"].item()  # two pairs of runs are too few
+    assert (table["num_folds"].item(), table["num_runs"].item()) == (2, 2)
     assert table["dataset"].item() == "made-up"
+
+
+def test_a_difference_is_told_from_none_from_three_pairs_of_runs_on(make_runs):
+    for seeds, is_told in (((0,), False), ((0, 1), False), ((0, 1, 2), True)):
+        strong, weak = make_runs("both", (0,), seeds, skill=4.0), make_runs("age", (0,), seeds, skill=0.5)
+        row = compare(strong, weak, [EXACT], replicates=100).iloc[0]
+        assert row["low"] > 0
+        assert bool(row["told_from_none"]) is is_told
+        assert in_words(row).endswith(": above 0" if is_told else ": too few runs to tell")
+        assert row["num_runs"] == len(seeds)
 
 
 def test_a_system_does_not_differ_from_itself(make_runs):
@@ -255,8 +266,8 @@ def test_what_cannot_be_paired_says_why(make_runs):
 )
 def test_a_difference_is_told_from_none_when_its_interval_leaves_out_0(low, high, verdict):
     row = {"difference": (low + high) / 2, "low": low, "high": high, "unit": "years", "num_folds": 1, "fold_0": 1.0}
-    words = in_words(pd.Series(row))
-    assert words.endswith(f"years, above 0 in 1 of 1 folds: {verdict}")
+    words = in_words(pd.Series(row | {"num_runs": 3}))
+    assert words.endswith(f"years, 3 pairs of runs, above 0 in 1 of 1 folds: {verdict}")
     assert words.startswith(f"{(low + high) / 2:+.2f} [{low:+.2f}, {high:+.2f}]")
 
 
