@@ -41,7 +41,7 @@ def cache_name(manifest: Manifest, label: str, settings: str) -> str:
 def content_of(numbers: np.ndarray) -> str:
     """Return what tells an array from others: the name of its file, as a cache is named after what is in it.
 
-    An array in memory has no file and is read as a whole: about a second for a gigabyte.
+    An array in memory has no file and is read as a whole: some seconds for a gigabyte.
     """
     name = Path(getattr(numbers, "filename", None) or "").name
     return name or f"{numbers.dtype} {hashlib.sha256(np.ascontiguousarray(numbers).data).hexdigest()[:16]}"
