@@ -62,7 +62,7 @@ class Lab:
             client.wait_for_ready(timeout=120)
             for cell in nbformat.reads(json.dumps(self.ask(f"contents/{notebook}")["content"]), 4).cells:
                 if cell.cell_type == "code":
-                    reply = client.execute_interactive(cell.source, timeout=300, output_hook=lambda message: None)
+                    reply = client.execute_interactive(cell.source, timeout=1800, output_hook=lambda message: None)
                     problem = "\n".join(reply["content"].get("traceback", []))
                     assert reply["content"]["status"] == "ok", f"{notebook}\n{cell.source}\n{problem}"
         finally:
