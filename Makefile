@@ -57,7 +57,7 @@ lint: $(LIBRARY) ## Ruff, mypy, stripped notebooks, allowed imports
 	@test -z "$(NOTEBOOKS)" || $(BIN)/nbstripout --verify --extra-keys "$(STRIP_KEYS)" $(NOTEBOOKS)
 	$(BIN)/python -m pytest tests/test_layout.py
 
-portability: $(LIBRARY) ## All tests again as on other machines: one thread, older processors, another zone, locale and umask (an hour)
+portability: $(LIBRARY) ## All tests again as on other machines: one thread, older processors, another zone, locale and umask
 	OMP_NUM_THREADS=1 $(MAKE) unit notebooks
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) unit notebooks
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(MAKE) unit notebooks
