@@ -10,6 +10,9 @@ from torch import nn
 from agegender.models.multitask import MultiTaskModel
 
 
+Precision = Literal["bf16-mixed", "32-true"]
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """How a model is fitted. Durations are in optimiser steps, ``patience`` and ``plateau`` in validations.
@@ -28,7 +31,8 @@ class TrainingConfig:
     ``"every_task"``, where a validation is better only if the accuracy of each task is. ``patience`` stops after that
     many validations without a better one.
 
-    ``precision`` is that of the training steps; validation is always in full precision, like the test.
+    ``precision`` is that of the training steps, where the processor has it (``precision_here``); validation is always
+    in full precision, like the test.
     """
 
     num_steps: int
@@ -49,7 +53,7 @@ class TrainingConfig:
     selects_best: bool = True
     best_by: Literal["accuracy", "loss", "every_task", "mae"] = "accuracy"
     patience: int | None = None
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    precision: Precision = "bf16-mixed"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,6 +77,19 @@ class TrainingConfig:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+
+def precision_here(precision: Precision, accelerator: str = "auto") -> Precision:
+    """Return ``precision`` where the device computes in it, and ``"32-true"`` where bfloat16 would be emulated.
+
+    On an older processor emulation takes four times as long as single precision. ``accelerator`` is Lightning's.
+    """
+    if precision == "32-true":
+        return precision
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return precision if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # asks oneDNN, which may be told to use less than there is
+    return precision if has_bf16 and torch.cpu.get_capabilities().get("avx512_bf16", True) else "32-true"
 
 
 def optimizer_of(model: MultiTaskModel, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import lightning
@@ -34,7 +34,7 @@ from agegender.training.checkpoints import (
     write_end,
 )
 from agegender.training.config import TrainingConfig as TrainingConfig  # for those who fit
-from agegender.training.config import goodness, is_better, optimizer_of, rate_factor
+from agegender.training.config import goodness, is_better, optimizer_of, precision_here, rate_factor
 from agegender.training.identity import identity_of
 from agegender.training.memory import keep_freed_memory
 from agegender.training.prediction import Prepare
@@ -59,6 +59,7 @@ class FitResult:
     before an interruption; ``peak_memory_mb`` is that of the device (CUDA) or of the process. ``diverged_at_step`` is
     the step (from 1) at which the loss was no longer finite, ``None`` where it always was. The weights of a diverged
     run are those selected among the validations before, and the initial ones (``selected_step`` 0) if there was none.
+    ``precision`` is that of the training steps.
     """
 
     history: list[dict[str, float]]
@@ -66,6 +67,7 @@ class FitResult:
     selected_step: int
     device: str
     peak_memory_mb: float
+    precision: str
     diverged_at_step: int | None = None
 
 
@@ -232,10 +234,13 @@ def fit(
     this run, training goes on from there; one of another run (``identity_of``: other settings, data, model, initial
     weights or ``recipe``) is set aside as ``last.before.ckpt`` (the weights of one that had ended as
     ``model.before.safetensors``), and training starts anew. A run whose loss is no longer finite ends at its next
-    validation (``FitResult.diverged_at_step``). Raises ``ValueError`` when the checkpoint is damaged.
+    validation (``FitResult.diverged_at_step``). Where the processor would only emulate bfloat16, training is in single
+    precision (``FitResult.precision``), and does not go on from a checkpoint in the other precision. Raises
+    ``ValueError`` when the checkpoint is damaged.
     """
     folder = Path(folder)
     keep_freed_memory()
+    config = replace(config, precision=precision_here(config.precision, accelerator))
     identity = identity_of(model, prepare, training, validation, config, recipe)
     module = MultiTaskTraining(model, prepare, config, folder, identity)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
@@ -279,7 +284,13 @@ def fit(
     load_weights(model, folder / WEIGHTS)
     device = _device_name(trainer.strategy.root_device)
     result = FitResult(
-        module.history, module.seconds, module.selected_step, device, module.peak_memory_mb, module.diverged_at_step
+        history=module.history,
+        seconds=module.seconds,
+        selected_step=module.selected_step,
+        device=device,
+        peak_memory_mb=module.peak_memory_mb,
+        precision=config.precision,
+        diverged_at_step=module.diverged_at_step,
     )
     write_end(folder / ENDED, identity, asdict(result))
     (folder / CHECKPOINT).unlink(missing_ok=True)

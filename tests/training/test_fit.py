@@ -158,14 +158,30 @@ def test_whoever_only_asks_a_model_does_not_wait_for_lightning():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_the_precision_of_training_is_that_of_the_configuration_and_validation_is_as_exact_as_the_test(
-    tmp_path, precision
+@pytest.mark.parametrize("has_bf16", [True, False])
+@pytest.mark.parametrize("asked", ["bf16-mixed", "32-true"])
+def test_training_is_in_the_precision_asked_for_where_the_processor_has_it_and_validation_as_exact_as_the_test(
+    tmp_path, monkeypatch, asked, has_bf16
 ):
+    pretend_bf16(monkeypatch, has_bf16)
     model, (training, validation), seen = small_model(), small_faces(), set()
     model.encoder.conv.register_forward_hook(lambda module, inputs, output: seen.add((module.training, output.dtype)))
-    fit(model, prepare, training, validation, config(precision=precision), tmp_path, accelerator="cpu")
-    assert seen == {(True, torch.bfloat16 if precision == "bf16-mixed" else torch.float32), (False, torch.float32)}
+    result = fit(model, prepare, training, validation, config(precision=asked), tmp_path, accelerator="cpu")
+    is_bf16 = asked == "bf16-mixed" and has_bf16
+    assert seen == {(True, torch.bfloat16 if is_bf16 else torch.float32), (False, torch.float32)}
+    assert result.precision == ("bf16-mixed" if is_bf16 else "32-true")
+
+
+def test_a_training_in_bf16_is_not_gone_on_from_where_bf16_is_emulated(tmp_path, monkeypatch, capsys):
+    for has_bf16 in (True, False):
+        pretend_bf16(monkeypatch, has_bf16)
+        fit(small_model(), prepare, *small_faces(), config(precision="bf16-mixed"), tmp_path, accelerator="cpu")
+    assert "starting anew: model.safetensors is of a run with precision" in capsys.readouterr().out
+
+
+def pretend_bf16(monkeypatch, has_bf16):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_bf16)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_bf16})
 
 
 def test_the_best_weights_are_kept_or_the_last(tmp_path):

@@ -83,7 +83,7 @@ def finish(folder, table=None, begun=None, **changes):
         "model": small_model(),
         "prepare": pixels,
         "config": TrainingConfig(num_steps=20, validate_every=5, batch_size=4, learning_rate=0.01),
-        "result": FitResult([{"step": 5, "train_loss_age": 2.0}], 12.5, 15, "cpu, 1 threads", 321.0),
+        "result": FitResult([{"step": 5, "train_loss_age": 2.0}], 12.5, 15, "cpu, 1 threads", 321.0, "bf16-mixed"),
         "test": batches_of(ROWS, crop_px=16),
         "predictions": predictions_table(manifest().examples, ROWS, 2, decoded()) if table is None else table,
         "selection": "best validation score; validation by subject",
@@ -226,7 +226,7 @@ def test_a_run_in_a_folder_of_another_name_is_refused_and_leaves_no_record(tmp_p
 
 def test_a_loss_that_is_no_number_is_not_recorded(folder):
     with pytest.raises(ValueError, match="nan"):
-        finish(folder, result=FitResult([{"step": 5, "train_loss_age": float("nan")}], 1.0, 5, "cpu", 1.0))
+        finish(folder, result=FitResult([{"step": 5, "train_loss_age": float("nan")}], 1.0, 5, "cpu", 1.0, "32-true"))
     assert not (folder / "record.json").exists()
 
 
@@ -362,7 +362,7 @@ def test_the_record_holds_hashes_of_weights_predictions_and_library_the_date_and
     ids=["at once", "later"],
 )
 def test_the_record_says_that_a_run_diverged_and_where_its_weights_come_from(folder, history, said):
-    finish(folder, result=FitResult(history, 1.0, 5, "cpu", 1.0, diverged_at_step=7))
+    finish(folder, result=FitResult(history, 1.0, 5, "cpu", 1.0, "32-true", diverged_at_step=7))
     record = read_run(folder).record
     assert record["diverged_at_step"] == 7
     assert record["selection"] == f"best validation score; validation by subject; {said}"
