@@ -9,7 +9,6 @@ from torch import nn
 
 from agegender.models.multitask import MultiTaskModel
 
-
 Precision = Literal["bf16-mixed", "32-true"]
 
 
