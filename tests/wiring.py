@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
+from agegender.training.config import precision_here
 from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
 from agegender.training.settings import plain
 from agegender.training.timit_recipes import TIMIT_RECIPES
@@ -26,7 +27,7 @@ def faults_of(record):
     found = {
         "recipe": (record["recipe"], plain(recipe)),
         "selected_on_test": (record["selected_on_test"], recipe.protocol.selects_on_test),
-        "precision": (record["precision"]["trained"], recipe.precision),
+        "precision": (record["precision"]["trained"], precision_here(recipe.precision)),
         "steps": (record["training"]["num_steps"], record["parameters"]["num_epochs"] * an_epoch),
         "trained on subjects of the test": (shared, recipe.protocol.shares_subjects == "all parts"),
         **OF_PAPER[record["paper"]](record, recipe),
