@@ -1,12 +1,14 @@
 """From run folders to the committed results: no weights, no paths, and numbers in place of names of people."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from agegender.evaluation.records import Run, is_finished, read_run, write_run
+from agegender import files
+from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS, Run, is_finished, read_run, write_run
 
 IDENTIFIERS = ("subject", "user")
 """The columns that say who is on an example; each value is replaced by a number."""
@@ -72,8 +74,17 @@ def _publish(runs: Sequence[Run], to: Path) -> list[Path]:
             raise ValueError(f"{run.folder / 'predictions.parquet'}: {error}") from None
         target = Path(to) / run.record["preset"] / run.record["paper"] / run.record["run"]
         write_run(target, without_folders(run.record), predictions)
+        for file in (LAST_PREDICTIONS, OTHER_TESTS):  # no name is in them: examples are numbers
+            _copy_if_there(run.folder / file, target / file)
         published.append(target)
     return published
+
+
+def _copy_if_there(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    if source.is_file():
+        with files.replaced_atomically(target) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def publish_runs(folder: Path, to: Path) -> list[Path]:

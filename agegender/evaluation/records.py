@@ -1,5 +1,8 @@
 """Run folders: ``record.json`` and ``predictions.parquet`` of one finished run, written, read and checked.
 
+Beside them may lie ``predictions_last.parquet``, what the weights of the last step say of the same examples, and
+``other_tests.parquet``, what the selected weights say when they are asked in another way than the recipe's.
+
 A run folder is named ``<model>-<variant>-fold<k>-seed<s>``, or freely by whoever runs a notebook by hand. Its record
 is written last, so a folder with a record is a finished run. Both directions check the same schema (`schemas`): what
 cannot be read back is not written.
@@ -11,12 +14,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from agegender import files
 from agegender.evaluation.schemas import Record, check_predictions, check_record
+from agegender.evaluation.scores import group_columns
+
+LAST_PREDICTIONS = "predictions_last.parquet"
+OTHER_TESTS = "other_tests.parquet"
+Weights = Literal["selected", "last"]
 
 _RUN_NAME = re.compile(r".+-fold\d+-seed\d+")
 _BEFORE = ".before"  # ending of a folder that a run of other code or parameters has left
@@ -82,8 +90,17 @@ def _check_run(folder: Path, record: Record, predictions: pd.DataFrame) -> None:
         raise ValueError(f"{folder / 'predictions.parquet'}: {error}") from None
 
 
-def read_run(folder: Path) -> Run:
-    """Return the run in ``folder``; raise ``ValueError`` naming file and field when it is unfinished or damaged."""
+def answers_of(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return what a model said of each ``example``: the table without what was known of the examples before."""
+    return predictions[["example", "age", *group_columns(predictions), "p_female"]]
+
+
+def read_run(folder: Path, weights: Weights = "selected") -> Run:
+    """Return the run in ``folder``; raise ``ValueError`` naming file and field when it is unfinished or damaged.
+
+    With ``weights="last"`` the predictions are those of the last step. A run that diverged has none, nor has a record
+    from before they were kept: ``ValueError``.
+    """
     folder = Path(folder)
     try:
         record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
@@ -96,10 +113,23 @@ def read_run(folder: Path) -> Run:
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder / 'predictions.parquet'}: cannot be read ({error})") from None
     _check_run(folder, record, predictions)
+    if weights == "last":
+        predictions = _of_last_step(folder, predictions)
+        _check_run(folder, record, predictions)
     return Run(folder, record, predictions)
 
 
-def read_runs(folder: Path) -> list[Run]:
+def _of_last_step(folder: Path, predictions: pd.DataFrame) -> pd.DataFrame:
+    file = folder / LAST_PREDICTIONS
+    if not file.is_file():
+        raise ValueError(f"{file}: missing: the run diverged, or is older than predictions of the last step")
+    last, selected = pd.read_parquet(file), answers_of(predictions)
+    if list(last) != list(selected) or last["example"].tolist() != selected["example"].tolist():
+        raise ValueError(f"{file}: has other examples or columns than predictions.parquet: run it again")
+    return predictions.drop(columns=list(selected)[1:]).merge(last, on="example")[list(predictions)]
+
+
+def read_runs(folder: Path, weights: Weights = "selected") -> list[Run]:
     """Return the runs in the run folders directly under ``folder``, in the order of their names.
 
     Only folders named ``...-fold<k>-seed<s>``, and folders with a record, are runs. Raises one ``ValueError`` that
@@ -109,7 +139,7 @@ def read_runs(folder: Path) -> list[Run]:
     for candidate in sorted(Path(folder).glob("*")):
         if candidate.is_dir() and (has_run_name(candidate) or is_finished(candidate)):
             try:
-                runs.append(read_run(candidate))
+                runs.append(read_run(candidate, weights))
             except ValueError as error:
                 problems.append(str(error))
     if problems:

@@ -44,6 +44,9 @@ from agegender.training.quiet import quiet_lightning
 WEIGHTS = "model.safetensors"
 """The selected weights; the notebook that tests them writes the file again, with the facts that describe them."""
 
+LAST_WEIGHTS = "last.safetensors"
+"""The weights of the last step of a run that did not diverge."""
+
 WEIGHTS_BEFORE = "model.before.safetensors"
 CHECKPOINT = "last.ckpt"
 CHECKPOINT_BEFORE = "last.before.ckpt"
@@ -229,14 +232,14 @@ def fit(
 ) -> FitResult:
     """Fit ``model`` to the batches of ``training`` (item = step) and leave the selected weights in it.
 
-    ``folder`` receives ``model.safetensors`` (the selected weights), TensorBoard events and ``last.ckpt``, which
-    ``ended.json`` replaces at the end: a run that has ended is not trained again. When the folder holds a checkpoint of
-    this run, training goes on from there; one of another run (``identity_of``: other settings, data, model, initial
-    weights or ``recipe``) is set aside as ``last.before.ckpt`` (the weights of one that had ended as
-    ``model.before.safetensors``), and training starts anew. A run whose loss is no longer finite ends at its next
-    validation (``FitResult.diverged_at_step``). Where the processor would only emulate bfloat16, training is in single
-    precision (``FitResult.precision``), and does not go on from a checkpoint in the other precision. Raises
-    ``ValueError`` when the checkpoint is damaged.
+    ``folder`` receives ``model.safetensors`` (the selected weights), ``last.safetensors`` (those of the last step),
+    TensorBoard events and ``last.ckpt``, which ``ended.json`` replaces at the end: a run that has ended is not trained
+    again. When the folder holds a checkpoint of this run, training goes on from there; one of another run
+    (``identity_of``: other settings, data, model, initial weights or ``recipe``) is set aside as ``last.before.ckpt``
+    (the weights of one that had ended as ``model.before.safetensors``), and training starts anew. A run whose loss is
+    no longer finite ends at its next validation (``FitResult.diverged_at_step``). Where the processor would only
+    emulate bfloat16, training is in single precision (``FitResult.precision``), and does not go on from a checkpoint in
+    the other precision. Raises ``ValueError`` when the checkpoint is damaged.
     """
     folder = Path(folder)
     keep_freed_memory()
@@ -281,6 +284,9 @@ def fit(
         ckpt_path=checkpoint if start else None,
         weights_only=True,
     )
+    (folder / LAST_WEIGHTS).unlink(missing_ok=True)
+    if module.diverged_at_step is None:
+        save_weights(model, folder / LAST_WEIGHTS)
     load_weights(model, folder / WEIGHTS)
     device = _device_name(trainer.strategy.root_device)
     result = FitResult(

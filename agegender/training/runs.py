@@ -14,7 +14,7 @@ from agegender.data.clip_loading import EvaluationClips, TrainingClips
 from agegender.data.fold_lines import repeats_of
 from agegender.data.loading import EvaluationFaces, TrainingFaces
 from agegender.data.manifest import Manifest
-from agegender.evaluation.records import is_finished, read_run, run_name, write_run
+from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS, is_finished, read_run, run_name, write_run
 from agegender.models.multitask import MultiTaskModel
 from agegender.training import protocol
 from agegender.training.fit import FitResult, TrainingConfig
@@ -158,6 +158,8 @@ def finish_run(
     is_as_begun = np.array_equal(np.sort(tested), np.sort(run.parts["test"]))
     if not is_as_begun or list(dict.fromkeys(tested)) != predictions["example"].tolist():
         raise ValueError("the batches that were predicted, the table and the test part have other examples")
+    if result.diverged_at_step is not None:
+        (run.folder / LAST_PREDICTIONS).unlink(missing_ok=True)  # of a training before
     learnt = {
         **run.facts,
         "batches": run.facts["batches"] | {"test": test.settings},
@@ -170,6 +172,8 @@ def finish_run(
         "selection": selection + _of_diverged(result),
         "diverged_at_step": result.diverged_at_step,
         "selected_step": result.selected_step,
+        "last_step": int(result.history[-1]["step"]) if result.diverged_at_step is None else None,
+        **_of_other_files(run.folder),
         "device": result.device,
         "seconds": result.seconds,
         "peak_memory_mb": result.peak_memory_mb,
@@ -178,6 +182,15 @@ def finish_run(
         "reduced": reduced,
     }
     _write(run.folder, run.paper, run.parameters, run.manifest, predictions, learnt)
+
+
+def _of_other_files(folder: Path) -> dict[str, Any]:
+    """What `open_test` wrote beside the predictions."""
+    last, others = folder / LAST_PREDICTIONS, folder / OTHER_TESTS
+    return {
+        "last_predictions_hash": predictions_hash(pd.read_parquet(last)) if last.is_file() else None,
+        "other_tests": list(pd.read_parquet(others)["test"].cat.categories) if others.is_file() else [],
+    }
 
 
 def _of_diverged(result: FitResult) -> str:

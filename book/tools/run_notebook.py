@@ -32,6 +32,8 @@ from traitlets.config import Config
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ("model.safetensors", "ended.json")
 """The weights of a run, and the note that they are all that is left of its training."""
+LAST_WEIGHTS = "last.safetensors"
+"""Those of the last step: a notebook tests them, and nobody needs them afterwards."""
 
 
 class NotebookError(Exception):
@@ -118,11 +120,10 @@ def prepare_folder(folder: Path, notebook: Path, parameters: dict[str, Any], dat
 
 
 def finish_folder(folder: Path, writes: tuple[str, ...], keeps_weights: bool) -> None:
-    """Note which files a run that has ended wrote; remove its weights if they are not to be kept."""
+    """Note which files a run that has ended wrote; remove the weights that are not to be kept."""
     write_stamp(folder, read_stamp(folder) | {"written": written(folder, writes)})
-    if not keeps_weights:
-        for name in WEIGHTS:
-            (folder / name).unlink(missing_ok=True)
+    for name in (LAST_WEIGHTS, *(() if keeps_weights else WEIGHTS)):
+        (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -289,7 +289,12 @@ def test_the_state_of_the_global_generator_does_not_matter(tmp_path):
 
 def test_a_folder_receives_weights_what_ended_them_and_events(tmp_path):
     run(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "ended.json", "events"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model.safetensors",
+        "last.safetensors",
+        "ended.json",
+        "events",
+    }
     assert any((tmp_path / "events").glob("events.out.tfevents.*"))
 
 

@@ -1,0 +1,217 @@
+"""Opening the test part: with the selected weights, with those of the last step, and in other ways than the recipe's.
+
+What a score owes to the choice of the epoch, to batch statistics, to a crop or to the precision costs no training: the
+trained net is asked again. Nothing is chosen by any of this.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from agegender import files
+from agegender.data.clip_loading import EvaluationClips
+from agegender.data.images import sampled
+from agegender.data.loading import Augmentation, Batch, EvaluationFaces
+from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS, answers_of
+from agegender.evaluation.scores import group_columns
+from agegender.models.multitask import MultiTaskModel
+from agegender.models.normalisation import ShiftBatchNorm
+from agegender.training.checkpoints import load_weights
+from agegender.training.fit import LAST_WEIGHTS, WEIGHTS
+from agegender.training.prediction import Prepare, predict
+from agegender.training.runs import BegunRun, predictions_table
+
+BATCH_SIZES = (1, 8, 32, 128)
+"""Of the tests with batch statistics."""
+
+Evaluated = EvaluationFaces | EvaluationClips
+
+
+@dataclass(frozen=True)
+class OtherTest:
+    """One more way of asking a trained net about the test part; where there are several inputs, answers are averaged.
+
+    ``has_batch_statistics`` normalises by the statistics of each batch in the place of the moving averages.
+    """
+
+    examples: Evaluated
+    inputs: tuple[Prepare, ...]
+    has_batch_statistics: bool = False
+    is_bf16: bool = False
+
+
+def open_test(
+    run: BegunRun,
+    model: MultiTaskModel,
+    prepare: Prepare,
+    test: Evaluated,
+    others: dict[str, OtherTest],
+    device: str | torch.device | None = None,
+) -> pd.DataFrame:
+    """Return the predictions of the selected weights, which ``model`` holds, for the test part of ``run``.
+
+    ``prepare`` and ``test`` are the recipe's; the table is that of ``predictions_table``. The run folder receives
+    ``predictions_last.parquet``, what the weights of the last step say of the same examples (unless the run diverged,
+    or they were tested and removed before), and ``other_tests.parquet`` with a row for each of ``others`` and example:
+    the ``age`` in years, the most probable ``group`` (-1 without groups) and ``p_female``, as far as the net has them.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    fold, rows, examples = run.parameters["fold"], run.parts["test"], run.manifest.examples
+
+    def table(answers: dict[str, np.ndarray]) -> pd.DataFrame:
+        return predictions_table(examples, rows, fold, answers)
+
+    predictions = table(predict(model, prepare, test, device))
+    asked = []
+    for name, other in others.items():
+        print(f"also tested: {name}", flush=True)
+        asked.append(_in_short(table(_ask(model, other, device))).assign(test=name))
+    if asked:
+        together = pd.concat(asked, ignore_index=True).astype({"test": "category"})
+        with files.replaced_atomically(run.folder / OTHER_TESTS) as temporary:
+            together.to_parquet(temporary, index=False, compression="zstd")
+    _test_last_step(run, model, lambda: table(predict(model, prepare, test, device)))
+    return predictions
+
+
+def _test_last_step(run: BegunRun, model: MultiTaskModel, ask: Callable[[], pd.DataFrame]) -> None:
+    """Write what the last weights say, and leave the selected ones in ``model``."""
+    last = run.folder / LAST_WEIGHTS
+    if last.is_file():
+        load_weights(model, last)
+        with files.replaced_atomically(run.folder / LAST_PREDICTIONS) as temporary:
+            answers_of(ask()).to_parquet(temporary, index=False, compression="zstd")
+        load_weights(model, run.folder / WEIGHTS)
+
+
+def _ask(model: MultiTaskModel, other: OtherTest, device: str | torch.device) -> dict[str, np.ndarray]:
+    kind = torch.device(device).type
+    with _batch_statistics(model) if other.has_batch_statistics else torch.autocast(kind, enabled=other.is_bf16):
+        said = [predict(model, prepare, other.examples, device) for prepare in other.inputs]
+    return {name: np.stack([answers[name] for answers in said]).mean(0) for name in said[0]}
+
+
+def _in_short(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Keep what metrics of age, group and gender need, rounded so that it takes little room."""
+    short = predictions[["example"]].astype("int32")
+    groups = group_columns(predictions)
+    short["age"] = predictions["age"].astype("float32").round(2)
+    short["group"] = predictions[groups].to_numpy().argmax(1).astype("int8") if groups else np.int8(-1)
+    return short.assign(p_female=predictions["p_female"].round(4))
+
+
+@contextmanager
+def _batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalise by the statistics of each batch until the block ends; the moving averages stay as they are."""
+    norms = _norms_of(model)
+    before = copy.deepcopy([norm.state_dict() for norm in norms])
+    hooks = [norm.register_forward_pre_hook(_as_in_training) for norm in norms]
+    try:
+        yield
+    finally:
+        for hook, norm, state in zip(hooks, norms, before, strict=True):
+            hook.remove()
+            norm.load_state_dict(state)
+        model.eval()
+
+
+def _as_in_training(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    module.train()
+
+
+def _norms_of(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, _BatchNorm | ShiftBatchNorm)]
+
+
+def _of_all(model: MultiTaskModel, prepare: Prepare, test: Evaluated) -> dict[str, OtherTest]:
+    """What can be asked of faces and of clips alike: bfloat16 and, where the net has any, batch statistics.
+
+    A layer without places (``BatchNorm1d``) has no statistics of one example: such batches are left out.
+    """
+    norms, num_examples = _norms_of(model), len(next(iter(test.targets.values())))
+    least = 2 if any(isinstance(norm, nn.BatchNorm1d) for norm in norms) else 1
+    found = {"in bfloat16": OtherTest(test, (prepare,), is_bf16=True)}
+    for size in BATCH_SIZES if norms else ():
+        if min(size, num_examples % size or size) >= least:
+            batches = copy.copy(test)
+            batches.batch_size = size
+            found[f"batch statistics, {size} at once"] = OtherTest(batches, (prepare,), has_batch_statistics=True)
+    return found
+
+
+def other_tests_of_faces(
+    model: MultiTaskModel, prepare: Prepare, test: EvaluationFaces, input_px: int, augmentation: Augmentation
+) -> dict[str, OtherTest]:
+    """Return by name in which other ways a net that takes faces of ``input_px`` is tested; ``prepare`` takes any side.
+
+    ``test`` and ``prepare`` are those of the recipe, ``augmentation`` is that of its training. Where faces are stored
+    larger than the input, they are also squashed, cut in the centre, and asked about by the ten crops of Krizhevsky,
+    Sutskever and Hinton (2012): corners and centre, each also mirrored.
+    """
+    stored_px, rows, labels = test.images.shape[1], test.rows, test.targets
+    whole = EvaluationFaces(test.images, rows, labels, test.batch_size)
+    augmented = EvaluationFaces(test.images, rows, labels, test.batch_size, None, augmentation)
+
+    def of_part(top: int, left: int, is_mirrored: bool = False) -> Prepare:
+        def take(images: Tensor) -> Tensor:
+            part = images[:, top : top + input_px, left : left + input_px]
+            return part.flip(2) if is_mirrored else part
+
+        return _on_images(prepare, take)
+
+    end = stored_px - input_px
+    corners = [(0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2)]
+    found = _of_all(model, prepare, test) | {
+        "mirrored too": OtherTest(test, (prepare, _on_images(prepare, lambda images: images.flip(2)))),
+        "augmented as in training": OtherTest(augmented, (prepare,)),
+        "blue for red": OtherTest(test, (_on_images(prepare, lambda images: images.flip(3)),)),
+        "pixels from 0 to 1": OtherTest(test, (lambda batch: _from_0_to_1(batch["images"], input_px),)),
+    }
+    if not end:
+        return found
+    ten = tuple(of_part(*corner, is_mirrored) for is_mirrored in (False, True) for corner in corners)
+    squash = _on_images(prepare, lambda images: sampled(images, input_px, has_half_pixels=False))
+    return found | {
+        "centre crop": OtherTest(whole, (of_part(end // 2, end // 2),)),
+        "squashed": OtherTest(whole, (squash,)),
+        "ten crops": OtherTest(whole, ten),
+    }
+
+
+def other_tests_of_clips(
+    model: MultiTaskModel, prepare: Prepare, test: EvaluationClips, num_draws: int = 0
+) -> dict[str, OtherTest]:
+    """Return by name in which other ways a net that hears clips is tested: one crop and ten, and augmented.
+
+    ``test`` and ``prepare`` are those of the recipe; ``num_draws`` is that of its training, 0 without augmentation.
+    """
+    clips, labels, size = test.clips, test.targets, test.batch_size
+    found = _of_all(model, prepare, test)
+    for name, num_crops in (("one crop", 1), ("ten crops", 10)):
+        found[name] = OtherTest(EvaluationClips(clips, labels, size, test.crop, num_crops), (prepare,))
+    if num_draws:
+        augmented = EvaluationClips(clips, labels, size, test.crop, num_draws=num_draws)
+        found["augmented as in training"] = OtherTest(augmented, (prepare,))
+    return found
+
+
+def _on_images(prepare: Prepare, change: Callable[[Tensor], Tensor]) -> Prepare:
+    """Change ``images`` (batch, side, side, 3) before they are prepared."""
+
+    def changed(batch: Batch) -> Tensor:
+        return prepare(batch | {"images": change(batch["images"])})
+
+    return changed
+
+
+def _from_0_to_1(images: Tensor, input_px: int) -> Tensor:
+    if images.shape[1] != input_px:
+        images = sampled(images, input_px, has_half_pixels=False)
+    return images.permute(0, 3, 1, 2).float() / 255
