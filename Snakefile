@@ -105,7 +105,7 @@ for stage, own_runs, turn in in_turns(PRESET, STAGES) if not MISSING else []:
     rule:
         name:
             f"{stage.paper}_{stage.name}" + (f"_turn{turn}" if stage.matrix else "")
-        priority: -turn
+        priority: -100 * turn - stage.rank
         input:
             notebook=stage.notebook,
             corpora=[f"{PRESET.data}/{corpus}.done" for corpus in stage.corpora if corpus in PRESET.corpora],

@@ -17,10 +17,22 @@ RECIPES = {
 }
 
 
+OF_ALL = {"in bfloat16", "batch statistics, 8 at once", "batch statistics, 32 at once"}
+OF_FACES = {"mirrored too", "augmented as in training", "blue for red", "pixels from 0 to 1"}
+OTHER_TESTS = {
+    "lmtcnn": OF_ALL | OF_FACES | {"centre crop", "squashed", "ten crops"},
+    "levihassner": OF_FACES | {"in bfloat16", "centre crop", "squashed", "ten crops"},
+    "imdb": OF_ALL | OF_FACES,
+    "timit": {"in bfloat16", "one crop", "ten crops"},
+    "commonvoice": {"in bfloat16", "one crop", "ten crops"},
+}
+"""The questions that every net of a paper answers; where it has layers that allow them, there are more."""
+
+
 def faults_of(record):
     """Return in what the run of a record did something else than the recipe of its paper and variant says."""
     recipe = RECIPES[record["paper"]][record["variant"]]
-    if record["model"].endswith("-byclip"):
+    if "-byclip" in record["model"]:
         recipe = replace(recipe, split="clip")
     shared = record["overlaps"]["train and test"]["subjects"] > 0
     an_epoch = max(1, record["parts"]["train"]["num_examples"] // record["batches"]["train"]["batch_size"])
@@ -30,6 +42,8 @@ def faults_of(record):
         "precision": (record["precision"]["trained"], precision_here(recipe.precision)),
         "steps": (record["training"]["num_steps"], record["parameters"]["num_epochs"] * an_epoch),
         "trained on subjects of the test": (shared, recipe.protocol.shares_subjects == "all parts"),
+        "other tests": (set(record["other_tests"]) >= OTHER_TESTS[record["paper"]], True),
+        "the last step is tested": (bool(record["last_predictions_hash"]), record["diverged_at_step"] is None),
         **OF_PAPER[record["paper"]](record, recipe),
     }
     return [f"{name}: {did!r}, not {expected!r}" for name, (did, expected) in found.items() if did != expected]

@@ -166,6 +166,18 @@ def split_by_clip(
     return Split(train=np.sort(shuffled[num_validation:]), validation=np.sort(shuffled[:num_validation]), test=test)
 
 
+def of_subjects(split: Split, examples: pd.DataFrame, subjects: pd.Series) -> Split:
+    """Return what the parts of ``split`` have of ``subjects``.
+
+    So a split by clip can train on as many people as one by subject. Raises ``ValueError`` when a part is left empty.
+    """
+    is_theirs = examples["subject"].isin(subjects).to_numpy()
+    parts = {name: rows[is_theirs[rows]] for name, rows in vars(split).items()}
+    if empty := [name for name, rows in parts.items() if len(rows) == 0]:
+        raise ValueError(f"the part {empty[0]} has no example of the {subjects.nunique()} subjects")
+    return Split(**parts)
+
+
 def split_as_published(
     folds: np.ndarray,
     test_fold: int,

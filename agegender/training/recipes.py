@@ -1,13 +1,39 @@
 """The two settings of each pipeline: as its code was published, and as its text intends."""
 
-from dataclasses import dataclass
-from typing import Literal
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar
 
 from agegender.data.images import Resize
 from agegender.data.loading import Augmentation
 from agegender.evaluation.denominators import Reading
 from agegender.models.heads import Init
 from agegender.training.protocol import Protocol, Shared
+
+R = TypeVar("R")
+
+
+def with_overrides(recipe: R, overrides: Mapping[str, Any]) -> R:
+    """Return ``recipe`` (any dataclass of decisions) with the decisions of ``overrides`` in the place of its own.
+
+    A decision that is a dataclass itself, such as an augmentation, takes a dictionary of what changes in it. Raises
+    ``ValueError`` for a name that the recipe does not have.
+
+    >>> with_overrides(LMTCNN_RECIPES["as_intended"], {"augmentation": {"flips": False}}).augmentation.flips
+    False
+    """
+    known = {field.name: getattr(recipe, field.name) for field in fields(recipe)}  # type: ignore[arg-type]
+    for name in overrides:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{type(recipe).__name__} has no decision {name!r}.{hint} It has: {', '.join(known)}")
+    changes = {
+        name: with_overrides(known[name], value) if is_dataclass(known[name]) and isinstance(value, Mapping) else value
+        for name, value in overrides.items()
+    }
+    return replace(recipe, **changes)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -209,6 +235,7 @@ class ImdbRecipe:
     heads for age and gender, explained in ``agegender.models.heads``. As published they are those of the code. As
     intended every head starts from the same distribution, N(0, 0.01), which does not depend on how many outputs a head
     has: heads that are compared differ in their loss alone, and all begin near the answer of one that knows nothing.
+    ``learning_rate`` of ``None`` is 1e-4 with ImageNet's weights, as published, and 1e-3 without (ours).
 
     ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
@@ -232,6 +259,7 @@ class ImdbRecipe:
     clip_value: float = 5.0
     plateau: int = 8
     patience: int = 20
+    learning_rate: float | None = None
 
     @property
     def protocol(self) -> Protocol:

@@ -21,8 +21,9 @@ class TimitRecipe:
     ``uses_log`` is on in both: the README asks for features without the logarithm in fine-tuning, but the flag of the
     published code cannot be switched off, and the encoder was pretrained with it. A model named ``-mel`` goes without.
 
-    The schedule is that of the code: SGD with two learning rates, that of the heads ``head_factor`` times the
-    encoder's, both times ``decay_factor`` after each tenth of the run.
+    The published schedule is SGD with two learning rates, that of the heads ``head_factor`` times the encoder's, both
+    times ``decay_factor`` after each tenth of the run. As intended Adam, one rate for all layers and a steeper fall are
+    ours: every model is then trained alike, whatever it starts from. ``width`` multiplies the channels of the encoder.
 
     ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
@@ -36,13 +37,15 @@ class TimitRecipe:
     scores: Literal["batch_means", "pooled"]
     validation: Literal["test_part", "subjects"]
     num_test_crops: int
+    optimizer: Literal["sgd", "adam"]
+    head_factor: float
+    decay_factor: float
     uses_log: bool = True
+    width: float = 1.0
     batch_size: int = 24
     learning_rate: float = 0.001
-    head_factor: float = 10.0
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    decay_factor: float = 0.9
 
     @property
     def protocol(self) -> Protocol:
@@ -61,6 +64,9 @@ TIMIT_RECIPES = {
         scores="batch_means",
         validation="test_part",
         num_test_crops=1,
+        optimizer="sgd",
+        head_factor=10.0,
+        decay_factor=0.9,
     ),
     "as_intended": TimitRecipe(
         precision="bf16-mixed",
@@ -72,6 +78,9 @@ TIMIT_RECIPES = {
         scores="pooled",
         validation="subjects",
         num_test_crops=3,
+        optimizer="adam",
+        head_factor=1.0,
+        decay_factor=0.7,
     ),
 }
 """Both weigh a squared error alike: 7 in hundreds of years is 7 / 100 ** 2 in years."""

@@ -50,6 +50,11 @@ class Stage:
     """The paper whose runs ``{records}`` names, if it is another one."""
     without: tuple[Values, ...] = ()
     """Combinations of the matrix that are not run: those that agree with all values of one entry."""
+    where: tuple[Values, ...] = ()
+    """Other parameters of some runs: entries with ``runs``, matrix values that a run has to agree with, and
+    ``parameters``, which take the place of the stage's. Of several entries the last counts."""
+    rank: int = 0
+    """Of runs that have the same turn, those of a lower rank come first."""
     weights: str = "all"
     """Of which runs the weights stay: ``all``, or ``shown`` (and those that later runs start from)."""
     resources: dict[str, int] = field(default_factory=dict)
@@ -96,9 +101,10 @@ class Stage:
         """
         values = self.runs[run]
         known = {**values, **places, "preset": self.preset, "paper": self.paper, "run": run}
-        filled = {
-            key: value.format(**known) if isinstance(value, str) else value for key, value in self.parameters.items()
-        }
+        own = dict(self.parameters)
+        for entry in self.where:
+            own |= entry["parameters"] if entry["runs"].items() <= values.items() else {}
+        filled = {key: value.format(**known) if isinstance(value, str) else value for key, value in own.items()}
         return {**values, **filled}
 
 
@@ -162,7 +168,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
     if given.get("matrix") and "run" not in given:
         raise PresetError(f"{where}: a matrix needs 'run', the pattern of the run names, e.g. 'fold{{fold}}'")
     threads: Any = given.get("threads", preset.get("threads", "all"))
-    lists = {key: tuple(given.get(key) or ()) for key in ("after", "writes", "shown", "without")}
+    lists = {key: tuple(given.get(key) or ()) for key in ("after", "writes", "shown", "without", "where")}
     made = Stage(
         preset=preset["name"],
         paper=paper[0],
@@ -174,6 +180,7 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
         parameters=given.get("parameters") or {},
         from_records=bool(given.get("from_records")),
         reads=given.get("reads") or "",
+        rank=given.get("rank", 0),
         weights=preset.get("weights", "all"),
         resources=given.get("resources") or {},
         left_out=given.get("left_out") or {},
@@ -189,6 +196,10 @@ def check_runs(where: str, stage: Stage) -> None:
         for key, value in entry.items():
             if value not in stage.matrix.get(key, []):
                 raise PresetError(f"{where}: 'without' names {key}: {value!r}, which is not in the matrix")
+    for entry in stage.where:
+        check_keys(f"{where}: where", entry, ("runs", "parameters"))
+        if not any(entry.get("runs", {}).items() <= values.items() for values in stage.combinations):
+            raise PresetError(f"{where}: no run is one 'where' {entry.get('runs')}")
     wanted = len(stage.combinations)
     if len(stage.runs) != wanted or not wanted:
         raise PresetError(f"{where}: the pattern {stage.run!r} gives {len(stage.runs)} names to {wanted} runs")

@@ -76,6 +76,21 @@ def test_a_run_gets_its_matrix_values_and_the_places_filled_in_with_types_kept(p
     }  # fmt: skip
 
 
+def test_some_runs_have_other_parameters_and_the_last_entry_that_is_theirs_counts(preset):
+    of_large = "where: [{runs: {model: large}, parameters: {num_epochs: 9, reduced: '{run}'}}, "
+    of_fold_2 = "{runs: {fold: 2}, parameters: {num_epochs: 5}}]"
+    stage = preset(TWO_STAGES.replace("        threads: all", f"        {of_large}{of_fold_2}")).stage(
+        "timit", "3_train"
+    )
+    found = {run: stage.parameters_of(run, {"data": "d", "records": "r"}) for run in stage.runs}
+    assert {run: values["num_epochs"] for run, values in found.items() if "seed0" in run} == {
+        "small-fold0-seed0": 3, "small-fold1-seed0": 3, "small-fold2-seed0": 5,
+        "large-fold0-seed0": 9, "large-fold1-seed0": 9, "large-fold2-seed0": 5,
+    }  # fmt: skip
+    assert found["large-fold2-seed1"]["reduced"] == "large-fold2-seed1"
+    assert "reduced" not in found["small-fold2-seed1"]
+
+
 def test_a_run_needs_the_earlier_runs_that_share_its_values(preset):
     preset = preset()
     needed = preset.needed_by(preset.stage("timit", "3_train"), "large-fold2-seed1")
@@ -114,6 +129,16 @@ def test_threads_come_from_the_stage_and_otherwise_from_the_preset(preset):
         ("{model}-fold{fold}-seed{seed}", "{model}-seed{seed}", "gives 4 names to 12 runs"),
         ("    threads: all", "    shown: [small-fold9-seed0]", "shown run 'small-fold9-seed0' is not one of"),
         ('run: "pretrain-{model}-seed{seed}"', "", "a matrix needs 'run'"),
+        (
+            "    threads: all",
+            "    where: [{runs: {model: tiny}, parameters: {}}]",
+            "no run is one 'where' {'model': 'tiny'}",
+        ),
+        (
+            "    threads: all",
+            "    where: [{run: {fold: 1}, parameters: {}}]",
+            "unknown key 'run'; did you mean 'runs'?",
+        ),
     ],
 )
 def test_a_fault_in_a_preset_is_named(preset, old, new, message):

@@ -520,3 +520,23 @@ def test_each_fold_draws_validation_clips_of_its_own(seed):
         by_path = pool[np.argsort(examples["path"].to_numpy()[pool])]
         places.append(tuple(np.flatnonzero(np.isin(by_path, split_by_clip(examples, folds, fold, seed).validation))))
     assert len(set(places)) == 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_split_by_clip_of_as_many_subjects_trains_on_those_who_train_when_it_is_by_subject(seed):
+    examples = people(seed)
+    apart = splits.split_by_subject(examples, splits.subject_folds(examples), 1, seed, 0.2)
+    whole = splits.split_by_clip(examples, splits.clip_folds(examples), 1, seed)
+    split = splits.of_subjects(whole, examples, examples["subject"].iloc[apart.train])
+    trained, tested = (set(examples["subject"].iloc[rows]) for rows in (split.train, split.test))
+    assert trained == set(examples["subject"].iloc[apart.train]) & set(examples["subject"].iloc[whole.train])
+    assert tested <= set(examples["subject"].iloc[apart.train])
+    for rows, all_rows in zip(vars(split).values(), vars(whole).values(), strict=True):
+        assert set(rows) < set(all_rows)
+
+
+def test_a_part_without_any_of_the_subjects_is_refused():
+    examples = people()
+    whole = splits.split_by_clip(examples, splits.clip_folds(examples), 0, 0)
+    with pytest.raises(ValueError, match="the part train has no example of the 1 subjects"):
+        splits.of_subjects(whole, examples, pd.Series(["nobody"]))

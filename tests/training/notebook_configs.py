@@ -44,8 +44,8 @@ def pretraining_of_timit():
     return values_of("timit/2_pretrain", ("an_epoch", "config"), given)["config"]
 
 
-def timit(variant, start="pretrained"):
+def timit(variant):
     examples = pd.DataFrame({"subject": [str(row // 10) for row in TRAIN]})
     given = {"recipe": TIMIT_RECIPES[variant], "examples": examples, "train": list(TRAIN), "most": 400, "size": 24}
-    given |= {"start": start, "num_epochs": 10, "seed": 0}
-    return values_of("timit/3_train", ("an_epoch", "from_scratch", "config"), given)["config"]
+    given |= {"num_epochs": 10, "seed": 0}
+    return values_of("timit/3_train", ("an_epoch", "config"), given)["config"]

@@ -37,7 +37,7 @@ def celebrities(num_subjects=20, photos=30):
 def test_there_are_two_settings_and_they_share_only_the_optimiser():
     assert IMDB_RECIPES.keys() == {"as_published", "as_intended"}
     same = {f.name for f in fields(ImdbRecipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
-    assert same == {"batch_size", "weight_decay", "clip_value", "plateau", "patience", "most_per_age"}
+    assert same == {"batch_size", "weight_decay", "clip_value", "plateau", "patience", "most_per_age", "learning_rate"}
     assert (PUBLISHED.batch_size, PUBLISHED.weight_decay, PUBLISHED.clip_value) == (32, 5e-4, 5.0)
     assert (PUBLISHED.plateau, PUBLISHED.patience) == (8, 20)
 

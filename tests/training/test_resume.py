@@ -80,9 +80,9 @@ def test_a_finished_run_is_not_trained_again(uninterrupted, tmp_path):
     assert asdict(again) == json.loads((uninterrupted / "ended.json").read_text())["result"]
 
 
-def test_a_finished_run_keeps_its_weights_once_and_no_checkpoint(uninterrupted):
+def test_a_finished_run_keeps_its_weights_and_no_checkpoint(uninterrupted):
     kept = sorted(path.name for path in uninterrupted.iterdir())
-    assert kept == ["ended.json", "events", "model.safetensors", "output.txt"]
+    assert kept == ["ended.json", "events", "last.safetensors", "model.safetensors", "output.txt"]
 
 
 @pytest.mark.parametrize("change", [{"seed": 4}, {"learning_rate": 0.5}, {"num_steps": 25}])
