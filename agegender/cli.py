@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agegender.corpora import adience, cards, celeba, folder, imdb_wiki, openpacks, voices
+from agegender.corpora import adience, cards, catalog, imdb_wiki
 from agegender.data.manifest import Manifest
 from agegender.files import write_text
 from agegender.labels import SCHEMES, scheme_named
@@ -18,11 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
-    except (
-        ValueError,
-        OSError,
-        ImportError,
-    ) as error:  # what faults in files and arguments raise
+    except (ValueError, OSError, ImportError) as error:  # what faults in files and arguments raise
         print(f"agegender: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
@@ -40,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("corpus", choices=sorted({*WRITERS, *voices.CORPORA}))
+    parser.add_argument("corpus", choices=sorted(catalog.CORPORA))
     parser.add_argument("root", type=Path, help="folder of the corpus or of the packs; for 'folder' also a CSV file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--labels-only", action="store_true", help="do not look for pictures or clips")
@@ -97,7 +93,18 @@ def _run_predict(options: argparse.Namespace) -> int:
 
 
 def _run_manifest(options: argparse.Namespace) -> int:
-    manifest = _read(options)
+    _check_options(options)
+    choices = catalog.Options(
+        subset=options.subset,
+        repair_25_23=False,
+        age_of=options.age_of or imdb_wiki.AGES[0],
+        min_face_score=options.min_face_score,
+        scheme=options.scheme and scheme_named(options.scheme),
+        is_aligned=options.aligned,
+        max_quarantined_share=options.max_quarantined,
+    )
+    read_labels = options.labels_only
+    manifest = catalog.read(options.corpus, options.root, options.cache, labels_only=read_labels, options=choices)
     manifest.save(options.output)
     if options.card:
         cards.write_counts(options.card, manifest)
@@ -106,31 +113,10 @@ def _run_manifest(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read(options: argparse.Namespace) -> Manifest:
-    _check_options(options)
-    share = options.max_quarantined
-    if options.corpus == "adience":
-        return adience.read(options.root, options.labels_only, options.subset, max_quarantined_share=share)
-    if options.corpus == "celeba":
-        return celeba.read(options.root, options.labels_only, share)
-    if options.corpus in imdb_wiki.CORPORA:
-        filters = imdb_wiki.Filters(min_face_score=options.min_face_score)
-        age_of = options.age_of or imdb_wiki.AGES[0]
-        return imdb_wiki.read(options.root, options.corpus, age_of, filters, options.labels_only, share)
-    if options.corpus in voices.CORPORA:
-        return voices.open_corpus(options.corpus, options.root, options.cache, options.labels_only, share)
-    if options.corpus == "folder":
-        scheme = options.scheme and scheme_named(options.scheme)
-        return folder.read(options.root, scheme, is_aligned=options.aligned, max_quarantined_share=share)
-    read = openpacks.read_fairface if options.corpus == "fairface" else openpacks.read_utkface
-    return read(options.root, options.cache, max_quarantined_share=share)
-
-
 def _check_options(options: argparse.Namespace) -> None:
     """Refuse an option that the reader of the corpus does not have."""
     given = {
         "--subset": (options.subset != "all", ("adience",)),
-        "--labels-only": (options.labels_only, ("adience", "celeba", *imdb_wiki.CORPORA, *voices.LABELLED)),
         "--age-of": (options.age_of is not None, imdb_wiki.CORPORA),
         "--min-face-score": (options.min_face_score is not None, imdb_wiki.CORPORA),
     }

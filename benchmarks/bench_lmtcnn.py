@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from agegender.corpora import adience
+from agegender.corpora import catalog
 from agegender.data.caches import ImageCache, cache_images
 from agegender.data.images import standardise
 from agegender.data.loading import Augmentation, Batch, TrainingFaces, targets_of, training_loader
@@ -78,7 +78,7 @@ def exhaust(batches: Iterator) -> None:
 def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:
     """Draw the faces and run all comparisons."""
     tree = write_adience(folder / "adience", num_subjects=num_subjects)
-    manifest = adience.read(tree)
+    manifest = catalog.read("adience", tree)
     ours, plain = Ours(cache_images(manifest, folder / "cache")), Plain(manifest)
     our_batch, plain_batch = next(ours.batches()), next(plain.batches())
     in_memory = [our_batch] * ours.num_steps

@@ -114,7 +114,7 @@ def test_an_audit_of_the_folds_finds_nothing_and_one_of_a_random_split_finds_the
         (["manifest", "folder", "nowhere", "-o", "a.parquet"], "does not exist"),
         (
             ["manifest", "fairface", "nowhere", "--labels-only", "-o", "a.parquet"],
-            "is for adience, celeba, imdb, wiki, commonvoice, speechocean762, timit, voicepack, voxceleb, not for",
+            "adience, celeba, commonvoice, folder, imdb, speechocean762, timit, voicepack, voxceleb, wiki, not for",
         ),
         (
             ["manifest", "adience", "nowhere", "--age-of", "mid_year", "-o", "a.parquet"],

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from agegender import workspace
-from agegender.corpora.faces import read_faces
+from agegender.corpora import catalog
 
 PARAMETERS = {"corpus": "adience", "model": "1-1", "variant": "as_intended", "fold": 0, "seed": 0, "num_epochs": 2}
 NAME = "1-1-as_intended-fold0-seed0"
@@ -107,7 +107,7 @@ def test_a_miniature_is_drawn_once_and_only_of_the_corpora_that_are_asked_for(ch
 def test_the_miniature_of_a_pack_lies_where_its_reader_looks(checkout, monkeypatch):
     monkeypatch.setitem(workspace.NUM_SUBJECTS, "fairface", 9)
     folder = workspace.data_folder("miniature", "fairface")
-    assert read_faces("fairface", folder, workspace.cache_folder() / "data").corpus == "fairface"
+    assert catalog.read("fairface", folder, workspace.cache_folder() / "data").corpus == "fairface"
 
 
 @pytest.mark.parametrize("corpus", ["folder", "adiense"])

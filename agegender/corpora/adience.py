@@ -4,30 +4,19 @@ Source: Eidinger, Enbar and Hassner (2014), Age and gender estimation of unfilte
 and the file format are those of the corpus's own release.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from agegender.corpora.tables import LINE, read_table
+from agegender.corpora.tables import first_reason, is_present, read_table, set_aside
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.labels import ADIENCE_8
 
 NUM_FOLDS = 5
 COLUMNS = (
-    "user_id",
-    "original_image",
-    "face_id",
-    "age",
-    "gender",
-    "x",
-    "y",
-    "dx",
-    "dy",
-    "tilt_ang",
-    "fiducial_yaw_angle",
+    "user_id", "original_image", "face_id", "age", "gender", "x", "y", "dx", "dy", "tilt_ang", "fiducial_yaw_angle",
     "fiducial_score",
-)
+)  # fmt: skip
 """The header of a fold file."""
 
 EXACT_AGES = tuple(str(age) for age in (2, 3, 13, 22, 23, 29, 32, 34, 35, 36, 42, 45, 46, 55, 56, 57, 58))
@@ -72,12 +61,11 @@ def read(
         raise FileNotFoundError(
             f"{root / 'aligned'} does not exist: unpack the aligned faces there, or read labels only (--labels-only)"
         )
-    rows = _rows(pd.concat([_fold(root, fold) for fold in range(NUM_FOLDS)], ignore_index=True), repair_25_23)
+    rows = _rows(pd.concat([_fold(root, fold) for fold in range(NUM_FOLDS)]), repair_25_23)
     _check_folds(rows)
-    reasons = pd.Series(_reasons(rows, None if labels_only else root), index=rows.index, dtype="str")
-    aside = pd.DataFrame({"path": rows["path"], "row": rows[LINE], "reason": reasons})[reasons.notna()]
+    rows, aside = set_aside(rows, _reasons(rows, None if labels_only else root))
     everything = build_manifest(
-        rows[reasons.isna()].set_index(LINE).drop(columns="gender_label"),
+        rows.drop(columns="gender_label"),
         aside,
         scheme=ADIENCE_8,
         root=root,
@@ -111,7 +99,6 @@ def _rows(table: pd.DataFrame, repair_25_23: bool) -> pd.DataFrame:
             "face_id": face_id,
             "age_label": age,
             "gender_label": gender,
-            LINE: table[LINE],
         }
     ).assign(
         repeats=lambda rows: rows.groupby("path")["path"].transform("size").astype("Int64"),
@@ -131,21 +118,19 @@ def _check_folds(rows: pd.DataFrame) -> None:
             )
 
 
-def _reasons(rows: pd.DataFrame, root: Path | None) -> Iterable[str | None]:
-    """Say for each row why it cannot be used, ``None`` where it can; ``root`` is ``None`` if pictures do not matter."""
-    known_ages = {*ADIENCE_8.labels, *EXACT_AGES, *OTHER_LABELS}
-    columns = ("path", "user", "photo", "face_id", "age_label", "gender_label")
-    for path, user, photo, face_id, age, gender in zip(*(rows[name] for name in columns), strict=True):
-        if not face_id.isdecimal():
-            yield f"face_id {face_id!r} is not a number"
-        elif user in ("", ".", "..") or photo.count("/") != 1 or photo.endswith("/"):
-            yield "user or image name is empty or a path"
-        elif age not in known_ages:
-            yield f"unknown age label {age!r}"
-        elif gender not in _GENDERS:
-            yield f"unknown gender {gender!r}"
-        else:
-            yield None if root is None or (root / path).is_file() else "missing file"
+def _reasons(rows: pd.DataFrame, root: Path | None) -> pd.Series:
+    """Say for each row why it cannot be used, missing where it can; ``root`` is ``None`` if pictures do not matter."""
+    face_id, age, gender = rows["face_id"], rows["age_label"], rows["gender_label"]
+    is_name = rows["photo"].str.fullmatch(r"[^/]+/[^/]+") & ~rows["user"].isin([".", ".."])
+    faults: list[tuple[pd.Series, str | pd.Series]] = [
+        (~face_id.str.isdecimal(), "face_id " + face_id.map(repr) + " is not a number"),
+        (~is_name, "user or image name is empty or a path"),
+        (~age.isin([*ADIENCE_8.labels, *EXACT_AGES, *OTHER_LABELS]), "unknown age label " + age.map(repr)),
+        (~gender.isin(list(_GENDERS)), "unknown gender " + gender.map(repr)),
+    ]
+    if root is not None:
+        faults.append((~is_present(root, rows["path"]), "missing file"))
+    return first_reason(*faults)
 
 
 def _is_wanted(examples: pd.DataFrame, subset: str) -> pd.Series:

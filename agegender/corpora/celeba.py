@@ -11,18 +11,20 @@ that the release says of age is ``Young``.
 """
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from agegender.corpora.celeba_lists import attribute_list, value_list
-from agegender.corpora.tables import LINE
+from agegender.corpora.tables import first_reason, is_present, quarantine_of, refuse_twice, set_aside
 from agegender.data.manifest import Manifest, build_manifest
 
 ATTRIBUTES, IDENTITIES, PARTS = "list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"
 PICTURES = "img_align_celeba"
 
 _PART_NAMES = {"0": "train", "1": "validation", "2": "test"}
+_VALUES = {"1", "-1"}
 
 
 def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0.05) -> Manifest:
@@ -40,24 +42,24 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
     Quarantined are rows with a value other than 1 and -1, images that stand in one list and not in another, unknown
     parts, identities that are not a number, file names that are paths, and missing pictures. Raises
     ``FileNotFoundError`` for a missing list or folder, ``ValueError`` naming file and line for a list with a fault in
-    its form (see ``celeba_lists``) and ``TooManyQuarantinedError`` as ``build_manifest`` does.
+    its form (another number of rows or values than it says, an image or a name twice, a missing name), and
+    ``TooManyQuarantinedError`` as ``build_manifest`` does.
     """
     root = Path(root)
     pictures = None if labels_only else _folder_of_pictures(root)
-    attributes = attribute_list(_required(root, ATTRIBUTES), ("Male", "Young"))
-    lists = {PARTS: value_list(_required(root, PARTS))}
+    attributes = _attribute_list(_required(root, ATTRIBUTES))
+    lists = {PARTS: _value_list(_required(root, PARTS))}
     identities = _find(root, IDENTITIES)
     if identities is not None:
-        lists[IDENTITIES] = value_list(identities)
+        lists[IDENTITIES] = _value_list(identities)
     else:
         _warn_of_no_identities(root)
     values = {name: attributes["file"].map(table.set_index("file")["value"]) for name, table in lists.items()}
-    reasons = _reasons(attributes, values, pictures)
     rows = _rows(attributes, values)
-    aside = pd.DataFrame({"path": rows["path"], "row": rows[LINE], "reason": reasons})[reasons.notna()]
+    rows, aside = set_aside(rows, _reasons(attributes, values, pictures and pictures.parent))
     return build_manifest(
-        rows[reasons.isna()].set_index(LINE),
-        pd.concat([aside, _without_attributes(attributes, lists)], ignore_index=True),
+        rows,
+        pd.concat([aside, _without_attributes(attributes, lists)]),
         root=pictures.parent if pictures else root,
         is_aligned=True,
         has_identities=identities is not None,
@@ -106,33 +108,102 @@ def _rows(attributes: pd.DataFrame, values: dict[str, pd.Series]) -> pd.DataFram
             "modality": "face",
             "published_split": values[PARTS].map(_PART_NAMES),
             "young": attributes["Young"].map({"1": True, "-1": False}).astype("boolean"),
-            LINE: attributes[LINE],
         }
     )
 
 
-def _reasons(attributes: pd.DataFrame, values: dict[str, pd.Series], pictures: Path | None) -> pd.Series:
+def _reasons(attributes: pd.DataFrame, values: dict[str, pd.Series], root: Path | None) -> pd.Series:
     """Say for each row the first thing that is wrong with it, missing where nothing is."""
     file, part = attributes["file"], values[PARTS]
-    faults: list[tuple[pd.Series, str | pd.Series]] = [(file.str.contains(r"[/\\]"), "file name is a path")]
-    faults += [(value.isna(), f"not in {name}") for name, value in values.items()]
-    faults.append((part.map(_PART_NAMES).isna(), "part " + part + " is not 0, 1 or 2"))
+    faults: list[tuple[pd.Series, str | pd.Series]] = [
+        (attributes["reason"].notna(), attributes["reason"]),
+        (file.str.contains(r"[/\\]"), "file name is a path"),
+        *((value.isna(), f"not in {name}") for name, value in values.items()),
+        (part.map(_PART_NAMES).isna(), "part " + part + " is not 0, 1 or 2"),
+    ]
     if IDENTITIES in values:
         identity = values[IDENTITIES]
         faults.append((~identity.str.fullmatch(r"\d+", na=False), "identity " + identity + " is not a number"))
-    if pictures is not None:
-        present = {entry.name for entry in pictures.iterdir()}  # one look at the folder, not one for each file
-        faults.append((pd.Series([name not in present for name in file]), "missing file"))
-    reasons = attributes["reason"]
-    for is_faulty, reason in faults:
-        reasons = reasons.mask(reasons.isna() & is_faulty, reason)
-    return reasons
+    if root is not None:
+        faults.append((~is_present(root, PICTURES + "/" + file), "missing file"))
+    return first_reason(*faults)
 
 
 def _without_attributes(attributes: pd.DataFrame, lists: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the images that stand in another list only, as rows of the quarantine with their line in that list."""
-    known = set(attributes["file"])
     listed = pd.concat([table.assign(where=name) for name, table in lists.items()])
-    extra = listed[[file not in known for file in listed["file"]]].drop_duplicates("file")
-    reason = "in " + extra["where"] + f" but not in {ATTRIBUTES}"
-    return pd.DataFrame({"path": PICTURES + "/" + extra["file"], "row": extra[LINE], "reason": reason})
+    extra = listed[~listed["file"].isin(attributes["file"])].drop_duplicates("file")
+    return quarantine_of(
+        extra.assign(path=PICTURES + "/" + extra["file"]), "in " + extra["where"] + f" but not in {ATTRIBUTES}"
+    )
+
+
+def _attribute_list(path: Path) -> pd.DataFrame:
+    """Read the number of images, the names of the attributes, and a row for each image; indexed by line.
+
+    Returns ``file``, the texts ``Male`` and ``Young``, and ``reason``: what is wrong with the values of the row.
+    """
+    lines = _lines(path)
+    number, names = _header(path, lines)
+    rows = {}
+    for line, fields in lines:
+        if len(fields) != len(names) + 1:
+            raise ValueError(
+                f"{path}, line {line}: expected a file and {len(names)} values, one for each name in line 2; "
+                f"found {len(fields) - 1} values after {fields[0]!r}"
+            )
+        wrong = None if _VALUES.issuperset(fields[1:]) else _wrong_value(names, fields[1:])
+        rows[line] = (fields[0], fields[1 + names.index("Male")], fields[1 + names.index("Young")], wrong)
+    if len(rows) != number:
+        raise ValueError(
+            f"{path}, line 1: says {number:,} images, but {len(rows):,} rows follow: is the file cut off, or was it "
+            "edited? Get it anew, or correct the number"
+        )
+    return _checked(path, rows, ["file", "Male", "Young", "reason"])
+
+
+def _value_list(path: Path) -> pd.DataFrame:
+    """Read a list of one value for each image: ``file`` and ``value`` (text), indexed by line."""
+    rows = dict(_lines(path))
+    for line, fields in rows.items():
+        if len(fields) != 2:
+            raise ValueError(f"{path}, line {line}: expected a file and one value, found {' '.join(fields)!r}")
+    return _checked(path, rows, ["file", "value"])
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the fields of each line that is not blank."""
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            for line, text in enumerate(file, start=1):
+                if fields := text.split():
+                    yield line, fields
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): is it the list, or an archive?") from error
+
+
+def _header(path: Path, lines: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:
+    _, number = next(lines, (1, []))
+    if len(number) != 1 or not number[0].isdecimal():
+        raise ValueError(f"{path}, line 1: expected the number of images, found {' '.join(number[:5])!r}")
+    _, names = next(lines, (2, []))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path}, line 2: the attribute {twice[0]!r} stands twice")
+    missing = [name for name in ("Male", "Young") if name not in names]
+    if missing:
+        raise ValueError(f"{path}, line 2: no attribute {missing[0]!r} among {' '.join(names)!r}")
+    return int(number[0]), names
+
+
+def _wrong_value(names: list[str], values: list[str]) -> str:
+    name, value = next(pair for pair in zip(names, values, strict=True) if pair[1] not in _VALUES)
+    return f"attribute {name} is {value!r}, not 1 or -1"
+
+
+def _checked(path: Path, rows: dict[int, Any], columns: list[str]) -> pd.DataFrame:
+    if not rows:
+        raise ValueError(f"{path} lists no image")
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype("str")
+    refuse_twice(path, table["file"], "")
+    return table

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow
 from pyarrow import csv
 
+from agegender.corpora.tables import first_reason, is_present, set_aside
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.labels import COMMON_VOICE_6
 
@@ -31,10 +32,8 @@ _GENDERS = {
 _COLUMNS = ("client_id", "path", "age", "gender")
 
 
-def read(
-    root: Path, table: str = "validated", labels_only: bool = False, max_quarantined_share: float = 0.05
-) -> Manifest:
-    """Read ``<table>.tsv`` of one language, and which part (``train.tsv``, ``dev.tsv``, ``test.tsv``) has which clip.
+def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0.05) -> Manifest:
+    """Read ``validated.tsv`` of a language, and which part (``train.tsv``, ``dev.tsv``, ``test.tsv``) has which clip.
 
     ``root`` is the folder of the language, or up to two folders above it when there is one language only. Clips are
     looked for in ``clips`` beside the table unless ``labels_only``. Columns may stand in any order, with others between
@@ -49,34 +48,18 @@ def read(
     Raises ``FileNotFoundError`` for a missing table or folder, ``ValueError`` naming the file for a missing column,
     text that is not UTF-8, no row at all and several languages, and ``TooManyQuarantinedError``.
     """
-    path = _find(Path(root), f"{table}.tsv")
+    path = _find(Path(root), "validated.tsv")
     cells, invalid = _cells(path, _COLUMNS)
     if len(cells) == 0:
         raise ValueError(f"{path} has a header and no rows that could be read")
     parts, twice = _parts(path.parent)
-    names = cells["path"]
-    faults = {
-        "no client_id": cells["client_id"] == "",
-        "path is not the name of a file": names.str.contains(r"[/\\]") | (names == ""),
-        "clip in two parts": names.isin(twice),
-    }
-    reasons = pd.Series(None, index=cells.index, dtype="str")
-    for reason, is_faulty in faults.items():
-        reasons = reasons.mask(reasons.isna() & is_faulty, reason)
-    for column, known in (("age", {"", *AGES}), ("gender", set(_GENDERS))):
-        unknown = [value for value in cells[column].cat.categories if value not in known]
-        for value in unknown:
-            reasons = reasons.mask(reasons.isna() & (cells[column] == value), f"unknown {column} {value!r}")
-    if not labels_only:
-        reasons = reasons.mask(reasons.isna() & ~_present(path.parent / "clips", names), "missing file")
     rows = _rows(cells, parts)
-    is_good = reasons.isna()
-    aside = pd.DataFrame({"path": rows["path"], "row": rows.index, "reason": reasons})[~is_good]
-    lost = parts.index[~parts.index.isin(names)].astype("str")
-    without = pd.DataFrame({"path": "clips/" + lost, "row": 0, "reason": "in a part, but not in " + path.name})
+    rows, aside = set_aside(rows, _reasons(cells, rows["path"], twice, None if labels_only else path.parent))
+    lost = parts.index[~parts.index.isin(cells["path"])].astype("str")
+    without = pd.DataFrame({"path": "clips/" + lost, "row": 0, "reason": f"in a part, but not in {path.name}"})
     return build_manifest(
-        rows if is_good.all() else rows[is_good],
-        pd.concat([invalid, aside, without if table == "validated" else without[:0]], ignore_index=True),
+        rows,
+        pd.concat([invalid, aside, without], ignore_index=True),
         scheme=COMMON_VOICE_6,
         root=path.parent,
         max_quarantined_share=max_quarantined_share,
@@ -156,14 +139,26 @@ def _rows(cells: pd.DataFrame, parts: pd.Series) -> pd.DataFrame:
             "corpus": "commonvoice",
             "modality": "voice",
             "published_split": cells["path"].map(parts).astype("str"),
-            "age_label": cells["age"]
-            .cat.remove_categories([""] if "" in cells["age"].cat.categories else [])
-            .astype("str"),
+            "age_label": cells["age"].astype("str").mask(cells["age"] == ""),
         }
     )
 
 
-def _present(folder: Path, names: pd.Series) -> pd.Series:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} does not exist: unpack the clips there, or read labels only (--labels-only)")
-    return names.isin([entry.name for entry in folder.iterdir()])  # one look at the folder, not one for each clip
+def _reasons(cells: pd.DataFrame, paths: pd.Series, twice: pd.Index, folder: Path | None) -> pd.Series:
+    """Say for each row why it cannot be used; ``folder`` is ``None`` if clips do not matter."""
+    names = cells["path"]
+    faults = [
+        (cells["client_id"] == "", "no client_id"),
+        (names.str.contains(r"[/\\]") | (names == ""), "path is not the name of a file"),
+        (names.isin(twice), "clip in two parts"),
+    ]
+    for column, known in (("age", {"", *AGES}), ("gender", set(_GENDERS))):
+        unknown = [value for value in cells[column].cat.categories if value not in known]
+        faults += [(cells[column] == value, f"unknown {column} {value!r}") for value in unknown]
+    if folder is not None:
+        if not (folder / "clips").is_dir():
+            raise FileNotFoundError(
+                f"{folder / 'clips'} does not exist: unpack the clips there, or read labels only (--labels-only)"
+            )
+        faults.append((~is_present(folder, paths), "missing file"))
+    return first_reason(*faults)

@@ -1,20 +1,22 @@
 """Reading a reader's own corpus: files in folders, and one table (CSV) that says what they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from agegender.corpora.contents import modality_of
-from agegender.corpora.tables import LINE, read_table
+from agegender.corpora.tables import first_reason, is_present, leaves_folder, read_table, set_aside
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.labels import SCHEMES, AgeScheme, check_age, parse_gender
 
-COLUMNS = ("path", "subject", "age", "age_group", "gender", "split")
-"""The columns that are read; further columns are kept as they are."""
-TAKEN = ("corpus", "source_corpus", "modality", "published_split", "repeats", "fold_lines")
+_TAKEN = ("corpus", "source_corpus", "modality", "published_split", "repeats", "fold_lines")
 """Columns that a manifest needs itself: a reader's table may not have them."""
+
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_RECORDINGS = (b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"NIST_1A")
+_OF_CONTAINERS = {b"WEBP": "face", b"WAVE": "voice", b"AIFF": "voice", b"AIFC": "voice"}
+_WORDS = {"face": "pictures", "voice": "recordings"}
 
 
 def read(
@@ -52,14 +54,16 @@ def read(
         gender=parsed("gender", parse_gender, "write female or male, or nothing if it is unknown"),
         published_split=parsed("split", str, ""),
         corpus="folder",
-    )
+    ).drop(columns="split", errors="ignore")
+    if scheme is not None:
+        groups = rows["age"].astype("float64").map(scheme.group_of, na_action="ignore")
+        rows["age_group"] = rows["age_group"].astype("Int64").fillna(groups.astype("Int64"))
     root = table_path.parent
-    present = pd.Series([labels_only or (root / name).is_file() for name in rows["path"]], index=rows.index)
-    if not labels_only:
-        modality = modality_of([root / name for name in rows.loc[present, "path"]], modality)
-    aside = rows.loc[~present, ["path"]].assign(row=rows.loc[~present, LINE], reason="missing file")
+    present = is_present(root, rows["path"])
+    modality = _modality_of([root / name for name in rows.loc[present, "path"]], modality)
+    rows, aside = set_aside(rows, first_reason((~present & (not labels_only), "missing file")))
     return build_manifest(
-        rows[present].assign(modality=modality).set_index(LINE).drop(columns="split", errors="ignore"),
+        rows.assign(modality=modality),
         aside,
         scheme=scheme,
         root=root,
@@ -79,7 +83,7 @@ def _find_table(path: Path) -> Path:
 
 
 def _check_columns(path: Path, table: pd.DataFrame, scheme: AgeScheme | None) -> None:
-    found = ", ".join(name for name in table.columns if name != LINE)
+    found = ", ".join(table.columns)
     if "subject" not in table:
         raise ValueError(
             f"{path} has no column 'subject' (found {found}): name or number each person, so that nobody is in both "
@@ -87,7 +91,7 @@ def _check_columns(path: Path, table: pd.DataFrame, scheme: AgeScheme | None) ->
         )
     if not {"age", "age_group", "gender"} & set(table.columns):
         raise ValueError(f"{path} has no label column (found {found}): add 'age', 'age_group' or 'gender'")
-    taken = sorted({*TAKEN} & set(table.columns))
+    taken = sorted({*_TAKEN} & set(table.columns))
     if taken:
         raise ValueError(
             f"{path} has a column {taken[0]!r}, a name that the manifest needs itself: give it another name"
@@ -105,7 +109,7 @@ def _parsed(path: Path, table: pd.DataFrame, column: str, parse: Callable[[str],
     if column not in table:
         return [None] * len(table)
     values = []
-    for line, text in zip(table[LINE], table[column].str.strip(), strict=True):
+    for line, text in table[column].str.strip().items():
         try:
             values.append(parse(text) if text or column in ("path", "subject") else None)
         except ValueError as error:
@@ -114,7 +118,7 @@ def _parsed(path: Path, table: pd.DataFrame, column: str, parse: Callable[[str],
 
 
 def _relative_path(text: str) -> str:
-    if not text or Path(text).is_absolute() or ".." in Path(text).parts:
+    if not text or leaves_folder(pd.Series([text])).any():
         raise ValueError(f"{text!r} is not a path inside the folder")
     return text
 
@@ -123,3 +127,35 @@ def _name(text: str) -> str:
     if not text:
         raise ValueError("the subject is empty")
     return text
+
+
+def _modality_of(paths: Sequence[Path], expected: str | None = None) -> str:
+    """Return ``face`` when the files are pictures, ``voice`` when they are recordings.
+
+    Files whose kind their first bytes do not tell are left to whoever decodes them; where no file tells, it is
+    ``expected``, or ``face``. Raises ``ValueError`` when there are both kinds, and when they are not as ``expected``.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        kind = _kind(path)
+        if kind:
+            found.setdefault(kind, []).append(path)
+    if len(found) > 1:
+        each = " and ".join(f"{len(of)} {_WORDS[kind]} (first {of[0].name!r})" for kind, of in sorted(found.items()))
+        raise ValueError(f"the table lists {each}: give each kind a table of its own")
+    kind = next(iter(found), expected or "face")
+    if expected not in (None, kind):
+        first = found[kind][0]
+        raise ValueError(f"{first} and the others are {_WORDS[kind]}, and {_WORDS[str(expected)]} are asked for")
+    return kind
+
+
+def _kind(path: Path) -> str | None:
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start.startswith(_PICTURES):
+        return "face"
+    if start[:4] in (b"RIFF", b"RF64", b"FORM"):
+        return _OF_CONTAINERS.get(start[8:12])
+    is_mpeg = len(start) > 1 and start[0] == 0xFF and start[1] & 0xE0 == 0xE0  # MP3 without a tag
+    return "voice" if is_mpeg or start.startswith(_RECORDINGS) else None

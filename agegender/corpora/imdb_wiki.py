@@ -1,58 +1,43 @@
 """Reading IMDB-WIKI: a MATLAB table of when somebody was born and when a photograph was taken, and cropped faces.
 
 Nobody wrote an age down: it is the year of the photograph minus the birth. Much of the table is therefore wrong, and
-what may be used is a choice, made here by `Filters`.
+what may be used is a choice: one face in the photograph, an age of 0 to 100 completed years and a known gender, as the
+published pipeline chooses (which leaves it to its own detector to find out whether there is a face), and on request
+the score that the corpus' own detector gave the face.
 
 Source: Rothe, Timofte and Van Gool (2018), Deep expectation of real and apparent age from a single image without facial
 landmarks, IJCV 126; the corpus is that of their ICCV workshop paper of 2015.
 """
 
-import os
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.io import loadmat
 
-from agegender.corpora.matlab import dates, struct_fields, texts
+from agegender.corpora.tables import first_reason, is_present, leaves_folder, quarantine_of, set_aside
 from agegender.data.manifest import Manifest, build_manifest
 
 CORPORA = ("imdb", "wiki")
 AGES = ("years_apart", "mid_year")
+OLDEST = 100
+
+_ORDINAL_AHEAD = 366  # MATLAB counts days from the year 0, which has 366 days, Python's ordinals from the year 1
+_EPOCH = 719163  # the ordinal of 1970-01-01, where numpy's dates begin
+_LAST = 3652059  # the ordinal of 9999-12-31
 
 _FIELDS = ("dob", "photo_taken", "full_path", "gender", "face_score", "second_face_score")
 _PERSON = {"imdb": "celeb_id", "wiki": "name"}
 """The field that says who is shown; only IMDB numbers its people."""
 
 
-@dataclass(frozen=True)
-class Filters:
-    """Which rows of the table are used.
-
-    ``one_face_only``: the corpus' own detector found no second face in the photograph. ``ages``: the first and the last
-    age, in completed years. ``needs_gender``: the gender is known. ``min_face_score``: the detector's score of the face
-    is finite and above this; ``None`` does not look at it, so that pictures without any face (a score of minus
-    infinity) stay in.
-    """
-
-    one_face_only: bool = True
-    ages: tuple[int, int] = (0, 100)
-    needs_gender: bool = True
-    min_face_score: float | None = None
-
-
-AS_PUBLISHED = Filters()
-"""The filters of the published pipeline, which leaves it to its own detector to find out whether there is a face."""
-
-AS_INTENDED = Filters(min_face_score=1.0)
-"""The same without the pictures in which the corpus' detector saw no face, or hardly one."""
-
-
 def read(
     root: Path,
     corpus: str = "imdb",
     age_of: str = "years_apart",
-    filters: Filters = AS_PUBLISHED,
+    min_face_score: float | None = None,
     labels_only: bool = False,
     max_quarantined_share: float = 0.05,
 ) -> Manifest:
@@ -64,7 +49,8 @@ def read(
 
     ``age_of="years_apart"`` takes the year of birth from the year of the photograph (published: whole years, one too
     many when the birthday was still to come). ``"mid_year"`` is the age in years, with decimals, on 30 June of the
-    photograph's year: the best guess when only the year is known.
+    photograph's year: the best guess when only the year is known. With ``min_face_score`` the detector's score of the
+    face has to be finite and above it; ``None`` keeps pictures without any face too (a score of minus infinity).
 
     ``subject`` is the celebrity's number (IMDB) or a number for their name (WIKI: one page for a person; the names
     themselves are not kept); a row without one is its own subject. Extra columns: ``photo`` (IMDB: the photograph, of
@@ -75,31 +61,33 @@ def read(
     no day of birth, no year, a gender that is neither 0 nor 1, a missing picture. Births before the year 1 (a day
     number of 0, say) are filtered: the published rule makes people of about 2000 years of them.
 
-    Raises ``FileNotFoundError`` without a table, ``ValueError`` for a broken one (see ``struct_fields``), for an
-    unknown ``corpus`` or ``age_of`` and when no row is left, and ``TooManyQuarantinedError``.
+    Raises ``FileNotFoundError`` without a table, ``ValueError`` for a broken one, for an unknown ``corpus`` or
+    ``age_of`` and when no row is left, and ``TooManyQuarantinedError``.
     """
     if corpus not in CORPORA or age_of not in AGES:
         raise ValueError(f"expected one of {CORPORA} and one of {AGES}, got {corpus!r} and {age_of!r}")
     table, pictures = _find(Path(root), corpus)
     fields = struct_fields(table, corpus, (*_FIELDS, _PERSON[corpus]))
     rows = _rows(fields, corpus, age_of)
-    faults, filtered = _faults(rows), _filtered(rows, filters)
+    faults, filtered = _faults(rows), _filtered(rows, min_face_score)
     wanted = faults.isna() & filtered.isna()
     if not labels_only:
-        faults = faults.mask(wanted & ~_present(pictures, rows["path"].where(wanted, "")), "missing file")
+        faults = faults.mask(wanted & ~is_present(pictures, rows["path"].where(wanted, "")), "missing file")
     if (wanted := faults.isna() & filtered.isna()).sum() == 0:
         counts = faults.fillna(filtered).value_counts().head(5)
         raise ValueError(
             f"{table}: none of {len(rows)} rows is left: {'; '.join(f'{n} x {reason}' for reason, n in counts.items())}"
         )
+    _, aside = set_aside(rows, faults)
     manifest = build_manifest(
         _examples(rows[wanted], fields[_PERSON[corpus]][wanted], corpus),
-        _aside(rows, faults),
+        aside,
         root=pictures,
         max_quarantined_share=max_quarantined_share,
     )
-    aside = pd.concat([_aside(rows, filtered.where(faults.isna())), manifest.quarantine], ignore_index=True)
-    return replace(manifest, quarantine=aside)
+    is_out = faults.isna() & filtered.notna()
+    left_out = quarantine_of(rows[is_out], filtered[is_out])
+    return replace(manifest, quarantine=pd.concat([left_out, manifest.quarantine], ignore_index=True))
 
 
 def ages(birth: np.ndarray, photo_year: np.ndarray, age_of: str = "years_apart") -> np.ndarray:
@@ -145,90 +133,136 @@ def _rows(fields: dict[str, np.ndarray], corpus: str, age_of: str) -> pd.DataFra
     year = np.where((year >= 1) & (year <= 9999), np.floor(year), np.nan)
     return pd.DataFrame(
         {
-            "path": pd.Series(texts(fields["full_path"]), dtype="str"),
+            "path": np.array(texts(fields["full_path"]), dtype=object),
             "age": ages(dates(fields["dob"]), year, age_of),
             "gender": fields["gender"],
             "dob": fields["dob"],
             "photo_year": year,
             "face_score": fields["face_score"],
             "second_face_score": fields["second_face_score"],
-        }
+        },
+        index=np.arange(1, len(year) + 1),  # MATLAB counts from 1
     )
 
 
 def _faults(rows: pd.DataFrame) -> pd.Series:
     """Return for each row why it cannot be understood, missing where it can."""
-    reasons = pd.Series(None, index=rows.index, dtype="str")
-    is_outside = rows["path"].str.contains(r"^/|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
     gender = rows["gender"]
-    faults = {
-        "gender is neither 0 nor 1 nor missing": gender.notna() & ~gender.isin((0, 1)),
-        "no year of the photograph": rows["photo_year"].isna(),
-        "no date of birth": rows["age"].isna() & rows["photo_year"].notna() & ~_is_ancient(rows),
-        "path leaves the folder": is_outside,
-        "no path": rows["path"] == "",
-    }
-    for reason, is_so in faults.items():
-        reasons = reasons.mask(is_so, reason)  # the last reason that holds is the one that is written down
-    return reasons
+    return first_reason(
+        (rows["path"] == "", "no path"),
+        (leaves_folder(rows["path"]), "path leaves the folder"),
+        (rows["age"].isna() & rows["photo_year"].notna() & ~_is_ancient(rows), "no date of birth"),
+        (rows["photo_year"].isna(), "no year of the photograph"),
+        (gender.notna() & ~gender.isin((0, 1)), "gender is neither 0 nor 1 nor missing"),
+    )
 
 
 def _is_ancient(rows: pd.DataFrame) -> pd.Series:
-    return np.isfinite(rows["dob"]) & (rows["dob"] < 367)
+    return np.isfinite(rows["dob"]) & (rows["dob"] < _ORDINAL_AHEAD + 1)
 
 
-def _filtered(rows: pd.DataFrame, filters: Filters) -> pd.Series:
+def _filtered(rows: pd.DataFrame, min_face_score: float | None) -> pd.Series:
     """Return for each row which filter leaves it out, missing where none does."""
-    reasons = pd.Series(None, index=rows.index, dtype="str")
-    years, (first, last) = np.floor(rows["age"]), filters.ages
-    left_out = {
-        f"age above {last}": years > last,
-        f"age below {first}": years < first,
-        "born before the year 1": _is_ancient(rows),
-        "no gender": rows["gender"].isna() & filters.needs_gender,
-        "more than one face": rows["second_face_score"].notna() & filters.one_face_only,
-    }
-    if filters.min_face_score is not None:
-        has_face = np.isfinite(rows["face_score"]) & (rows["face_score"] > filters.min_face_score)
-        left_out = {f"face score not above {filters.min_face_score:g}": ~has_face, **left_out}
-    for reason, is_so in left_out.items():
-        reasons = reasons.mask(is_so, reason)
-    return reasons
-
-
-def _present(folder: Path, paths: pd.Series) -> np.ndarray:
-    """Say for each path whether it is a file, listing each folder once: 200,000 single questions take long."""
-    parents = paths.str.rpartition("/")[0].unique()
-    files: set[str] = set()
-    for parent in parents:
-        if (folder / parent).is_dir():
-            with os.scandir(folder / parent) as entries:
-                files |= {f"{parent}/{entry.name}" if parent else entry.name for entry in entries if entry.is_file()}
-    return paths.isin(files).to_numpy()
+    years, score = np.floor(rows["age"]), rows["face_score"]
+    left_out: list[tuple[pd.Series, str | pd.Series]] = [
+        (rows["second_face_score"].notna(), "more than one face"),
+        (rows["gender"].isna(), "no gender"),
+        (_is_ancient(rows), "born before the year 1"),
+        (years < 0, "age below 0"),
+        (years > OLDEST, f"age above {OLDEST}"),
+    ]
+    if min_face_score is not None:
+        has_face = np.isfinite(score) & (score > min_face_score)
+        left_out.append((~has_face, f"face score not above {min_face_score:g}"))
+    return first_reason(*left_out)
 
 
 def _examples(rows: pd.DataFrame, person: np.ndarray, corpus: str) -> pd.DataFrame:
-    number = pd.Series(person if corpus == "imdb" else pd.factorize(_names(person))[0] + 1.0, index=rows.index)
+    if corpus == "wiki":  # which has names and no numbers
+        names = pd.Series(texts(person), dtype="str")
+        person = pd.factorize(names.mask(names == ""))[0] + 1.0
+    number = pd.Series(person, index=rows.index)
     is_known = np.isfinite(number) & (number >= 1)
-    subject = number.where(is_known, 0).astype("int64").astype("str").where(is_known, rows["path"])
     photo = rows["path"].str.extract(r"_(rm\d+)_", expand=False) if corpus == "imdb" else rows["path"]
-    return rows.assign(
-        subject=subject,
-        gender=rows["gender"].map({0.0: "female", 1.0: "male"}),
-        corpus=corpus,
-        modality="face",
-        photo=photo.fillna(rows["path"]),
-        photo_year=rows["photo_year"].astype("Int64"),
-    ).drop(columns=["dob", "second_face_score"])[
-        ["path", "subject", "age", "gender", "corpus", "modality", "photo", "photo_year", "face_score"]
+    return pd.DataFrame(
+        {
+            "path": rows["path"],
+            "subject": number.where(is_known, 0).astype("int64").astype("str").where(is_known, rows["path"]),
+            "age": rows["age"],
+            "gender": rows["gender"].map({0.0: "female", 1.0: "male"}),
+            "corpus": corpus,
+            "modality": "face",
+            "photo": photo.fillna(rows["path"]),
+            "photo_year": rows["photo_year"].astype("Int64"),
+            "face_score": rows["face_score"],
+        }
+    )
+
+
+def struct_fields(path: Path, variable: str, fields: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return ``fields`` of the struct ``variable`` in a MATLAB file, each as a one-dimensional array of equal length.
+
+    Numbers come as float64, cells as objects (see ``texts``). Raises ``FileNotFoundError`` for a missing file, and
+    ``ValueError`` naming the file and what was found for a file that is damaged, cut short or of version 7.3 (HDF5),
+    and for a variable or field that is missing, is not what it should be or has another length than the first field.
+    """
+    struct = _load(Path(path), variable)
+    if struct.dtype.names is None or struct.size != 1:
+        raise ValueError(f"{path}: {variable!r} is not one struct but {struct.dtype} of shape {struct.shape}")
+    missing = [name for name in fields if name not in struct.dtype.names]
+    if missing:
+        raise ValueError(
+            f"{path}: {variable!r} lacks the fields {', '.join(missing)}; it has {', '.join(struct.dtype.names)}"
+        )
+    found = {name: np.ravel(struct.ravel()[0][name]) for name in fields}
+    lengths = {name: len(values) for name, values in found.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(
+            f"{path}: the fields of {variable!r} differ in length: "
+            + ", ".join(f"{name} {length}" for name, length in lengths.items())
+        )
+    return {name: _plain(path, name, values) for name, values in found.items()}
+
+
+def texts(cells: np.ndarray) -> list[str]:
+    """Return the text of each cell, ``""`` for a cell that is empty or holds no text."""
+    return [
+        str(cell.flat[0]).strip() if isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size else ""
+        for cell in cells
     ]
 
 
-def _names(cells: np.ndarray) -> pd.Series:
-    names = pd.Series(texts(cells), dtype="str")
-    return names.mask(names == "")
+def dates(datenums: np.ndarray) -> np.ndarray:
+    """Return MATLAB's day numbers as ``datetime64[D]``, ``NaT`` for what is no day in the years 1 to 9999.
+
+    >>> dates(np.array([736330.0, 0.0]))
+    array(['2016-01-01',        'NaT'], dtype='datetime64[D]')
+    """
+    ordinals = np.floor(datenums) - _ORDINAL_AHEAD
+    is_date = (ordinals >= 1) & (ordinals <= _LAST)
+    days = np.where(is_date, ordinals - _EPOCH, 0).astype("int64").astype("datetime64[D]")
+    return np.where(is_date, days, np.datetime64("NaT", "D"))
 
 
-def _aside(rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
-    """Return the quarantine of the rows that have a reason; ``row`` counts from 1, as MATLAB does."""
-    return pd.DataFrame({"path": rows["path"], "row": rows.index + 1, "reason": reasons})[reasons.notna()]
+def _load(path: Path, variable: str) -> np.ndarray:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        contents = loadmat(path, variable_names=[variable])
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{path} is a MATLAB file of version 7.3 (HDF5): save it as version 7, with save(..., '-v7')"
+        ) from error
+    except Exception as error:  # of a damaged file scipy raises whatever it stumbles over
+        raise ValueError(f"{path} is damaged, cut short or no MATLAB file ({error}): unpack it again") from error
+    if variable not in contents:
+        raise ValueError(f"{path} holds no variable {variable!r}: is it the file of another corpus?")
+    return np.asarray(contents[variable])
+
+
+def _plain(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "O":
+        return values
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{path}: the field {name!r} holds neither numbers nor cells but {values.dtype}")
+    return values.astype("float64")

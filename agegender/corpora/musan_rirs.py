@@ -7,9 +7,12 @@ Neither says who is heard in a way that is used here: a recording is its own sub
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from agegender.data.clips import cache_clips
 from agegender.data.manifest import Manifest, build_manifest
+from agegender.data.noise import Surroundings, published_surroundings
 
 KINDS = ("music", "noise", "speech")
 ROOMS = ("smallroom", "mediumroom", "largeroom")
@@ -21,7 +24,7 @@ def read_musan(root: Path) -> Manifest:
     Extra columns: ``kind`` (``music``, ``noise`` or ``speech``) and ``source``. Raises ``FileNotFoundError`` when a
     kind is missing.
     """
-    return _read(_base(Path(root), "musan", KINDS), "musan", KINDS, "kind", "source")
+    return _read(_base(Path(root), "musan", KINDS), "musan", KINDS)
 
 
 def read_rirs(root: Path) -> Manifest:
@@ -33,7 +36,27 @@ def read_rirs(root: Path) -> Manifest:
     root = Path(root)
     places = [root / "simulated_rirs", root / "RIRS_NOISES/simulated_rirs"]
     base = next((place for place in places if place.is_dir()), root)
-    return _read(_base(base, "simulated_rirs", ROOMS), "rirs", ROOMS, "kind", "source")
+    return _read(_base(base, "simulated_rirs", ROOMS), "rirs", ROOMS)
+
+
+def read_surroundings(data: Path, cache: Path) -> Surroundings | None:
+    """Read ``data / "musan"`` and ``data / "rirs"``, decoded into ``cache``; ``None`` when neither folder is there.
+
+    Raises ``FileNotFoundError`` when only one of them is, and otherwise as their readers and ``cache_clips`` do.
+    """
+    folders = [Path(data) / name for name in ("musan", "rirs")]
+    missing = [folder for folder in folders if not folder.is_dir()]
+    if len(missing) == 2:
+        return None
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0]} does not exist: what surrounds voices is made of both musan and rirs; put it there, or take "
+            "the other folder away to train without"
+        )
+    sounds, rooms = cache_clips(read_musan(folders[0]), cache), cache_clips(read_rirs(folders[1]), cache)
+    kind = sounds.manifest.examples["kind"].to_numpy()
+    of_kind = (sounds.select(np.flatnonzero(kind == name)) for name in ("music", "speech", "noise"))
+    return published_surroundings(rooms, *of_kind)
 
 
 def _base(root: Path, name: str, kinds: tuple[str, ...]) -> Path:
@@ -44,13 +67,10 @@ def _base(root: Path, name: str, kinds: tuple[str, ...]) -> Path:
     return base
 
 
-def _read(base: Path, corpus: str, kinds: tuple[str, ...], first: str, second: str) -> Manifest:
+def _read(base: Path, corpus: str, kinds: tuple[str, ...]) -> Manifest:
     paths = sorted(path.relative_to(base) for kind in kinds for path in (base / kind).glob("*/*.wav"))
-    rows = pd.DataFrame([(p.as_posix(), *p.parts[:2], p.stem) for p in paths], columns=["path", first, second, "name"])
-    room = rows[first] + "/" + rows[second]
-    labels = rows[["path", first, second]].astype("str")
+    rows = pd.DataFrame([(p.as_posix(), *p.parts[:2]) for p in paths], columns=["path", "kind", "source"], dtype="str")
+    subject = [path.stem if corpus == "musan" else path.parent.as_posix() for path in paths]
     return build_manifest(
-        labels.assign(subject=rows["name"] if corpus == "musan" else room, corpus=corpus, modality="voice"),
-        root=base,
-        has_identities=False,
+        rows.assign(subject=subject, corpus=corpus, modality="voice"), root=base, has_identities=False
     )

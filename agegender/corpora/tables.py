@@ -1,13 +1,14 @@
-"""Reading the text tables that corpora come with, line by line, so that a fault can be named by file and line."""
+"""Reading the text tables that corpora come with, and setting aside the rows that cannot be used.
+
+Rows are indexed by their line in the file (the header is line 1), so that a fault can be named by file and line.
+"""
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
-
-LINE = "_line"
-"""The column that holds the line number of a row in its file; the header is line 1."""
 
 
 class _Tabs(csv.excel_tab):
@@ -17,7 +18,7 @@ class _Tabs(csv.excel_tab):
 def read_table(
     path: Path, columns: Sequence[str], delimiter: str = ",", *, other_columns: bool = False
 ) -> pd.DataFrame:
-    """Read a text table whose header must have ``columns``, all values as text, and add the column `LINE`.
+    """Read a text table whose header must have ``columns``, all values as text, indexed by line.
 
     Without ``other_columns`` the header must be exactly ``columns``. A byte order mark, Windows line ends, empty
     lines and empty fields after the last column are accepted. In tab-separated files quotes are ordinary characters.
@@ -41,8 +42,72 @@ def read_table(
     rows = [_checked_row(path, line, fields, header, delimiter) for line, fields in lines[1:]]
     if not rows:
         raise ValueError(f"{path} has a header and no rows")
-    table = pd.DataFrame(rows, columns=header, dtype="str")
-    return table.assign(**{LINE: [line for line, _ in lines[1:]]})
+    return pd.DataFrame(rows, columns=header, index=[line for line, _ in lines[1:]], dtype="str")
+
+
+def parse_rows(parse: Callable[..., dict], *columns: pd.Series) -> pd.DataFrame:
+    """Return what ``parse`` makes of the cells of each row, as columns, and in ``reason`` its ``ValueError`` if any."""
+
+    def parsed(*cells: str) -> dict:
+        try:
+            return {**parse(*cells), "reason": None}
+        except ValueError as error:
+            return {"reason": str(error)}
+
+    rows = [parsed(*cells) for cells in zip(*columns, strict=True)]
+    return pd.DataFrame(rows, index=columns[0].index).astype({"reason": "str"})
+
+
+def first_reason(*faults: tuple[pd.Series, str | pd.Series]) -> pd.Series:
+    """Return for each row the first reason whose condition holds, missing where none does."""
+    reasons = pd.Series(None, index=faults[0][0].index, dtype="str")
+    for holds, reason in faults:
+        reasons = reasons.mask(reasons.isna() & holds, reason)
+    return reasons
+
+
+def set_aside(rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows without a reason, and the quarantine of the others (``path``, ``row`` and ``reason``)."""
+    is_good = reasons.isna().to_numpy()
+    if is_good.all():  # without a copy: a corpus can have millions of rows
+        return rows, quarantine_of(rows[:0], reasons[:0])
+    return rows[is_good], quarantine_of(rows[~is_good], reasons[~is_good])
+
+
+def quarantine_of(rows: pd.DataFrame, reasons: str | pd.Series) -> pd.DataFrame:
+    """Return ``rows`` as a quarantine."""
+    return pd.DataFrame({"path": rows["path"], "row": rows.index, "reason": reasons}).astype({"reason": "str"})
+
+
+def leaves_folder(paths: pd.Series) -> pd.Series:
+    """Say for each path whether it is absolute or climbs out of the folder that it should be in."""
+    return paths.str.contains(r"^/|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
+
+
+def is_present(root: Path, paths: pd.Series) -> pd.Series:
+    """Say for each path whether it is a file below ``root``.
+
+    Each folder is listed once: 200,000 single questions take long.
+    """
+    inside = paths[~leaves_folder(paths)]
+    files: set[str] = set()
+    for parent in {path.rpartition("/")[0] for path in inside}:
+        if (root / parent).is_dir():
+            with os.scandir(root / parent) as entries:
+                files |= {f"{parent}/{entry.name}" if parent else entry.name for entry in entries if entry.is_file()}
+    return paths.isin(files)
+
+
+def refuse_twice(path: Path, names: pd.Series, what: str) -> None:
+    """Raise ``ValueError`` naming file and lines when a name, of a row in the table ``path``, stands in two rows."""
+    twice = names.duplicated()
+    if twice.any():
+        line = twice.index[twice][0]
+        name = names[twice].iloc[0]
+        first = names.index[names == name][0]
+        raise ValueError(
+            f"{path}, line {line}: {what}{name} stands twice, in line {first} too: keep the right one of the two rows"
+        )
 
 
 def _checked_header(path: Path, fields: list[str], columns: Sequence[str], other_columns: bool) -> list[str]:

@@ -11,21 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from agegender.corpora.tables import first_reason, parse_rows, quarantine_of, refuse_twice, set_aside
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.labels import check_age, parse_gender
 
 DAYS_PER_YEAR = 365.25
-COMMON_SENTENCES = ("SA1", "SA2")
-"""The two sentences that everybody reads; the training and the test part share their words."""
-
-_LINE = "_line"
 _PARTS = {"TRN": "train", "TST": "test"}
 _DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2})")
 
 
-def read(
-    root: Path, labels_only: bool = False, with_common_sentences: bool = True, max_quarantined_share: float = 0.05
-) -> Manifest:
+def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0.05) -> Manifest:
     """Read ``SPKRINFO.TXT`` below ``root`` and find the clips in ``TRAIN`` and ``TEST``; no audio is decoded.
 
     Both may lie up to two folders deep (``TIMIT/DOC``), in capitals or not. A clip is any ``.WAV`` in a folder named
@@ -35,7 +30,7 @@ def read(
 
     ``age`` is that at the recording in decimal years: days since birth / 365.25; dates of birth written with ``??``
     give none. ``published_split`` is ``train`` or ``test``. Extra columns: ``sentence`` (``SA1``; missing with
-    ``labels_only``) and ``dialect`` (``1`` to ``8``). ``with_common_sentences=False`` leaves SA1 and SA2 out.
+    ``labels_only``; everybody reads ``SA1`` and ``SA2``) and ``dialect`` (``1`` to ``8``).
 
     Quarantined are rows and clips that contradict each other or cannot be understood: unknown sex, part or date, a
     subject without a row or without clips, a clip in the other part. A second file of one sentence is set aside too,
@@ -49,14 +44,13 @@ def read(
     if table_path is None:
         raise FileNotFoundError(f"no SPKRINFO.TXT in {root} or its folders: it stands in TIMIT/DOC of the release")
     subjects = _subjects(table_path)
-    good = subjects[subjects["reason"].isna()]
-    aside = subjects.loc[subjects["reason"].notna(), ["path", _LINE, "reason"]].rename(columns={_LINE: "row"})
+    good, aside = set_aside(subjects, subjects["reason"])
     if labels_only:
-        rows, copies = good, aside.iloc[:0]
+        rows, copies = good.assign(sentence=None), aside[:0]
     else:
         root = _tree(root)
         rows, faults, copies = _joined(good, _clips(root), set(subjects["subject"]))
-        aside = pd.concat([aside, faults], ignore_index=True)
+        aside = pd.concat([aside, faults])
     columns = ["path", "subject", "age", "gender", "published_split", "sentence", "dialect"]
     manifest = build_manifest(
         rows[columns].assign(corpus="timit", modality="voice", sentence=rows["sentence"].astype("str")),
@@ -64,11 +58,7 @@ def read(
         root=root,
         max_quarantined_share=max_quarantined_share,
     )
-    if len(copies):
-        manifest = replace(manifest, quarantine=pd.concat([manifest.quarantine, copies], ignore_index=True))
-    if with_common_sentences:
-        return manifest
-    return manifest.select(~manifest.examples["sentence"].isin(COMMON_SENTENCES))
+    return replace(manifest, quarantine=pd.concat([manifest.quarantine, copies], ignore_index=True))
 
 
 def age_at(born: str, recorded: str) -> float:
@@ -120,39 +110,31 @@ def _tree(root: Path) -> Path:
 
 def _subjects(path: Path) -> pd.DataFrame:
     """Return one row for each line of the table, with what is wrong with it in ``reason``."""
-    rows = []
-    for line, text in enumerate(path.read_text(encoding="latin-1").splitlines(), start=1):
-        if text.strip() and not text.lstrip().startswith(";"):
-            rows.append({**_subject(text.split()), _LINE: line})
-    if not rows:
+    lines = path.read_text(encoding="latin-1").splitlines()
+    fields = {n: text.split() for n, text in enumerate(lines, 1) if text.strip() and not text.lstrip().startswith(";")}
+    if not fields:
         raise ValueError(f"{path} has no row: expected lines such as 'ABC0 M 6 TRN 03/03/86 06/17/60'")
-    table = pd.DataFrame(rows)
-    twice = table["subject"].duplicated()
-    if twice.any():
-        subject, line = table.loc[twice, ["subject", _LINE]].iloc[0]
-        raise ValueError(f"{path}, line {line}: subject {subject} stands twice: keep the right one of the two rows")
-    return table.astype({"sentence": "str", "reason": "str"})
+    rows = pd.Series(fields)
+    known = ["path", "subject", "age", "gender", "published_split", "dialect", "reason"]
+    table = parse_rows(_subject, rows).reindex(columns=known)
+    for column in ("path", "subject"):
+        table[column] = table[column].fillna(rows.str[0]).astype("str")
+    refuse_twice(path, table["subject"], "subject ")
+    return table
 
 
 def _subject(fields: list[str]) -> dict:
-    unknown = {
-        "path": fields[0], "subject": fields[0], "age": float("nan"), "gender": None, "published_split": None,
-        "sentence": None, "dialect": None,
+    if len(fields) < 6:
+        raise ValueError(f"{len(fields)} fields instead of ID, Sex, DR, Use, RecDate, BirthDate")
+    name, sex, dialect, use, recorded, born = fields[:6]
+    gender = parse_gender(sex)
+    if use.upper() not in _PARTS:
+        raise ValueError(f"part {use!r} is neither TRN nor TST")
+    subject, part = (sex[0] + name).upper(), _PARTS[use.upper()]
+    return {
+        "path": f"{part.upper()}/DR{dialect}/{subject}", "subject": subject, "age": age_at(born, recorded),
+        "gender": gender, "published_split": part, "dialect": dialect,
     }  # fmt: skip
-    try:
-        if len(fields) < 6:
-            raise ValueError(f"{len(fields)} fields instead of ID, Sex, DR, Use, RecDate, BirthDate")
-        name, sex, dialect, use, recorded, born = fields[:6]
-        gender = parse_gender(sex)
-        if use.upper() not in _PARTS:
-            raise ValueError(f"part {use!r} is neither TRN nor TST")
-        subject = (sex[0] + name).upper()
-        part = _PARTS[use.upper()]
-        known = {"path": f"{part.upper()}/DR{dialect}/{subject}", "subject": subject, "published_split": part}
-        age = age_at(born, recorded)
-        return unknown | known | {"age": age, "gender": gender, "dialect": dialect, "reason": None}
-    except ValueError as error:
-        return unknown | {"reason": str(error)}
 
 
 def _clips(root: Path) -> pd.DataFrame:
@@ -170,23 +152,17 @@ def _joined(
     subjects: pd.DataFrame, clips: pd.DataFrame, named: set[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return the clips with the labels of their subjects, the faults, and second files of a sentence."""
-    labels = subjects.drop(columns=["path", "sentence", "reason"])
-    rows = clips.merge(labels, on="subject", how="left")
-    faults = {
-        "the subject's row is not usable": rows["subject"].str[1:].isin(named),
-        "no row in SPKRINFO.TXT": rows[_LINE].isna(),
-        "SPKRINFO.TXT has the subject in the other part": rows["published_split"] != rows["part"],
-    }
-    reasons = pd.Series(None, index=rows.index, dtype="str")
-    for reason, is_faulty in faults.items():
-        reasons = reasons.mask(reasons.isna() & is_faulty, reason)
-    second = rows.duplicated(["subject", "sentence", "part"]) & reasons.isna()
+    rows = clips.merge(subjects.drop(columns=["path", "reason"]), on="subject", how="left")
+    faults = first_reason(
+        (rows["subject"].str[1:].isin(named), "the subject's row is not usable"),
+        (~rows["subject"].isin(subjects["subject"]), "no row in SPKRINFO.TXT"),
+        (rows["published_split"] != rows["part"], "SPKRINFO.TXT has the subject in the other part"),
+    )
     silent = subjects[~subjects["subject"].isin(clips["subject"])]
-    missing = pd.DataFrame({"path": silent["path"], "row": silent[_LINE], "reason": "no clips of this subject"})
-    is_wanted = reasons.isna() & ~second
-
-    def aside(which: pd.Series, reason: pd.Series | str) -> pd.DataFrame:
-        return pd.DataFrame({"path": rows["path"], "row": rows.index, "reason": reason})[which]
-
-    faulty = pd.concat([aside(reasons.notna(), reasons), missing], ignore_index=True)
-    return rows[is_wanted], faulty, aside(second, "another file of the same sentence")
+    second = rows.duplicated(["subject", "sentence", "part"]) & faults.isna()
+    faulty = quarantine_of(rows[faults.notna()], faults[faults.notna()])
+    return (
+        rows[faults.isna() & ~second],
+        pd.concat([faulty, quarantine_of(silent, "no clips of this subject")]),
+        quarantine_of(rows[second], "another file of the same sentence"),
+    )

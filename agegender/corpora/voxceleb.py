@@ -1,18 +1,15 @@
 """Reading VoxCeleb1: what celebrities said in interviews, with who they are and their gender, and no age.
 
-Source: Nagrani, Chung and Zisserman (2017), VoxCeleb: a large-scale speaker identification dataset, Interspeech. Lists
-of trials are those of the release; lists of training clips are written as the code of Chung et al. (2020), In defence
-of metric learning for speaker recognition, writes them.
+Source: Nagrani, Chung and Zisserman (2017), VoxCeleb: a large-scale speaker identification dataset, Interspeech; lists
+of trials are those of the release.
 """
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from agegender.corpora.tables import LINE, read_table
+from agegender.corpora.tables import parse_rows, quarantine_of, read_table, refuse_twice, set_aside
 from agegender.data.manifest import Manifest, build_manifest
-from agegender.files import write_text
 from agegender.labels import parse_gender
 
 META = "vox1_meta.csv"
@@ -35,18 +32,16 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
     root = Path(root)
     subjects = _subjects(root / META)
     if labels_only:
-        rows = subjects.assign(path=subjects["subject"], video=None, clip=None, row=subjects[LINE])
+        rows, aside = set_aside(subjects.assign(path=subjects["subject"], video=None, clip=None), subjects["reason"])
     else:
-        rows = _clips(root).merge(subjects, on="subject", how="left").rename_axis("row").reset_index()
-        unheard = subjects[~subjects["subject"].isin(rows["subject"])]
-        missing = unheard.assign(path=unheard["subject"], row=unheard[LINE], reason="no clips of this subject")
-        rows = pd.concat([rows, missing], ignore_index=True)
-        rows["reason"] = rows["reason"].mask(rows[LINE].isna(), f"subject is not in {META}")
-    columns = ["path", "subject", "gender", "published_split", "video", "clip"]
-    is_good = rows["reason"].isna()
+        clips = _clips(root).merge(subjects, on="subject", how="left")
+        is_known = clips["subject"].isin(subjects["subject"])
+        rows, faulty = set_aside(clips, clips["reason"].where(is_known, f"subject is not in {META}"))
+        unheard = subjects[~subjects["subject"].isin(clips["subject"])].assign(path=lambda table: table["subject"])
+        aside = pd.concat([faulty, quarantine_of(unheard, "no clips of this subject")])
     return build_manifest(
-        rows.loc[is_good, columns].assign(corpus="voxceleb", modality="voice").astype({"video": "str", "clip": "str"}),
-        rows.loc[~is_good, ["path", "row", "reason"]],
+        rows.drop(columns="reason").assign(corpus="voxceleb", modality="voice").astype({"video": "str", "clip": "str"}),
+        aside,
         root=root,
         max_quarantined_share=max_quarantined_share,
     )
@@ -59,13 +54,18 @@ def trials(path: Path, manifest: Manifest) -> pd.DataFrame:
     ``FileNotFoundError`` for a missing list, and ``ValueError`` naming file, line and value for a line of another form,
     a clip that is not in the manifest and a 0 or 1 that the subjects of the manifest contradict.
     """
-    rows = _rows_by_clip(manifest)
+    rows = {clip: row for row, clip in enumerate(manifest.examples["clip"])}
     subject = manifest.examples["subject"].to_numpy()
     found = []
     for line, fields in _lines(path, 3):
         if fields[0] not in ("0", "1"):
             raise ValueError(f"{path}, line {line}: expected 0 or 1 and two clips, found {' '.join(fields)!r}")
-        first, second = (_row_of(rows, clip, path, line) for clip in fields[1:])
+        for clip in fields[1:]:
+            if clip not in rows:
+                raise ValueError(
+                    f"{path}, line {line}: clip {clip!r} is not among the {len(rows):,} clips of the manifest"
+                )
+        first, second = (rows[clip] for clip in fields[1:])
         is_same = fields[0] == "1"
         if is_same != (subject[first] == subject[second]):
             raise ValueError(f"{path}, line {line}: says {fields[0]}, but the subjects are {fields[1]} and {fields[2]}")
@@ -73,45 +73,14 @@ def trials(path: Path, manifest: Manifest) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["is_same", "first", "second"])
 
 
-def train_rows(path: Path, manifest: Manifest) -> np.ndarray:
-    """Read a list of clips to train on, ``<id> <clip>`` on each line; return their row numbers in ``manifest``.
-
-    Raises as ``trials`` does, and for a clip that is another subject's.
-    """
-    rows = _rows_by_clip(manifest)
-    subject = manifest.examples["subject"].to_numpy()
-    found = []
-    for line, (name, clip) in _lines(path, 2):
-        row = _row_of(rows, clip, path, line)
-        if subject[row] != name:
-            raise ValueError(f"{path}, line {line}: says {name}, but {clip} is a clip of {subject[row]}")
-        found.append(row)
-    return np.array(found, dtype=np.int64)
-
-
-def write_train_list(path: Path, manifest: Manifest, rows: np.ndarray) -> None:
-    """Write these rows of ``manifest`` as a list of clips to train on, one ``<id> <clip>`` on each line."""
-    chosen = manifest.examples.iloc[rows]
-    write_text(path, "".join(f"{s} {c}\n" for s, c in zip(chosen["subject"], chosen["clip"], strict=True)))
-
-
 def _subjects(path: Path) -> pd.DataFrame:
+    """Return subject, gender, published split and reason of each row of the table."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: put the table of the release there")
     table = read_table(path, (_ID, _GENDER, _SET), "\t", other_columns=True)
-    twice = table[_ID].duplicated()
-    if twice.any():
-        name, line = table.loc[twice, [_ID, LINE]].iloc[0]
-        raise ValueError(f"{path}, line {line}: subject {name} stands twice: keep the right one of the two rows")
-    labels = pd.DataFrame([_gender(text) for text in table[_GENDER]], columns=["gender", "reason"], dtype="str")
-    return labels.assign(subject=table[_ID].str.strip(), published_split=table[_SET].str.strip(), **{LINE: table[LINE]})
-
-
-def _gender(text: str) -> tuple[str | None, str | None]:
-    try:
-        return parse_gender(text), None
-    except ValueError as error:
-        return None, str(error)
+    refuse_twice(path, table[_ID], "subject ")
+    labels = parse_rows(lambda text: {"gender": parse_gender(text)}, table[_GENDER])
+    return labels.assign(subject=table[_ID].str.strip(), published_split=table[_SET].str.strip())
 
 
 def _clips(root: Path) -> pd.DataFrame:
@@ -124,16 +93,6 @@ def _clips(root: Path) -> pd.DataFrame:
     rows = [(p.relative_to(root).as_posix(), p.parts[-3], p.parts[-2], "/".join(p.parts[-3:])) for p in paths]
     table = pd.DataFrame(rows, columns=["path", "subject", "video", "clip"], dtype="str")
     return table.sort_values(["clip", "path"], ignore_index=True)
-
-
-def _rows_by_clip(manifest: Manifest) -> dict[str, int]:
-    return {clip: row for row, clip in enumerate(manifest.examples["clip"])}
-
-
-def _row_of(rows: dict[str, int], clip: str, path: Path, line: int) -> int:
-    if clip not in rows:
-        raise ValueError(f"{path}, line {line}: clip {clip!r} is not among the {len(rows):,} clips of the manifest")
-    return rows[clip]
 
 
 def _lines(path: Path, width: int) -> list[tuple[int, list[str]]]:

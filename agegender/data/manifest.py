@@ -77,6 +77,18 @@ class Manifest:
         quarantine = pd.concat([self.quarantine, aside], ignore_index=True) if len(aside) else self.quarantine
         return replace(self.select(is_usable), quarantine=quarantine)
 
+    def require(self, *labels: str, oldest: int | None = None) -> "Manifest":
+        """Return the manifest with the examples that lack one of these labels moved to its quarantine.
+
+        With ``oldest`` so are those that are older, in completed years. Raises ``ValueError`` when none is left.
+        """
+        has_all = self.examples[list(labels)].notna().all(axis=1)
+        if oldest is not None:
+            has_all &= self.examples["age"].lt(oldest + 1)
+        named = {label: label.replace("_", " ") for label in labels}
+        named |= {} if oldest is None else {"age": f"age up to {oldest}"}
+        return self.keep(has_all, " or ".join(f"no {name}" for name in named.values()))
+
     def hash(self) -> str:
         """Return a SHA-256 that changes when any label, path, subject or the order of the rows changes."""
         columns = sorted(self.examples.columns)

@@ -150,9 +150,15 @@ def test_without_identities_each_picture_is_a_subject_and_a_warning_says_so(list
         ({"names": [*NAMES, "Kind"]}, r"line 3: expected a file and 41 values.*found 40 values after '000001\.jpg'"),
         ({"attributes": [row(FILES[0]), row(FILES[1], width=41)]}, r"celeba\.txt, line 4: .* and 40 values.*found 41"),
         ({"attributes": [row(FILES[0]), FILES[1]]}, r"celeba\.txt, line 4: .* and 40 values.*found 0"),
-        ({"attributes": [row(FILES[0]), row(FILES[1]), row(FILES[0])]}, r"line 5: 000001\.jpg stands in line 3 too"),
+        (
+            {"attributes": [row(FILES[0]), row(FILES[1]), row(FILES[0])]},
+            r"line 5: 000001\.jpg stands twice, in line 3",
+        ),
         ({"attributes": []}, r"list_attr_celeba\.txt lists no image"),
-        ({"identities": ["000001.jpg 5", "000001.jpg 6"]}, r"identity_CelebA\.txt, line 2: 000001\.jpg stands in"),
+        (
+            {"identities": ["000001.jpg 5", "000001.jpg 6"]},
+            r"identity_CelebA\.txt, line 2: 000001\.jpg stands twice,",
+        ),
         ({"identities": ["000001.jpg"]}, r"identity_CelebA\.txt, line 1: expected a file and one value"),
         ({"parts": ["000001.jpg 0", "000002.jpg 0 1"]}, r"partition\.txt, line 2: .*found '000002\.jpg 0 1'"),
         ({"parts": [" "]}, r"list_eval_partition\.txt lists no image"),

@@ -79,8 +79,6 @@ def test_the_part_is_that_of_the_table_that_lists_the_clip(release):
     rows = [line(f"{name}.mp3") for name in "abcd"]
     root = release(rows, train=[rows[2]], dev=[rows[0]], test=[rows[3]])
     assert list(commonvoice.read(root).examples["published_split"].fillna("?")) == ["dev", "?", "train", "test"]
-    only = commonvoice.read(root, table="train")
-    assert list(only.examples["path"]) == ["clips/c.mp3"]
 
 
 def test_miniatures_of_two_releases_differ_in_columns_and_spelling_and_give_one_manifest(tmp_path):

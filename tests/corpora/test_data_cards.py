@@ -8,8 +8,9 @@ import mlcroissant
 import pytest
 
 from agegender.cli import main
-from agegender.corpora import adience, celeba, commonvoice, imdb_wiki, musan_rirs, openpacks, timit, voicepack, voxceleb
+from agegender.corpora import adience, catalog, celeba, commonvoice, imdb_wiki, musan_rirs, timit, voxceleb
 from agegender.corpora.cards import BEGIN, END, counts_in, counts_table, write_counts
+from agegender.corpora.packs import VOICE_PACK, read_fairface, read_utkface, read_voices
 from agegender.miniatures import layouts
 from agegender.miniatures.celeba import write_celeba
 from agegender.miniatures.commonvoice import write_commonvoice
@@ -64,8 +65,7 @@ def test_the_counts_of_a_pack_card_are_those_of_the_pack(corpus, tmp_path):
     data = os.environ.get("AGEGENDER_DATA")
     if not data or not list(Path(data).glob(f"face-{corpus}*")):
         pytest.skip(f"AGEGENDER_DATA does not name a folder with face-{corpus}")
-    read = openpacks.read_fairface if corpus == "fairface" else openpacks.read_utkface
-    assert counts_in(CARDS / f"{corpus}.md") == counts_table(read(Path(data), tmp_path))
+    assert counts_in(CARDS / f"{corpus}.md") == counts_table(catalog.read(corpus, Path(data), tmp_path))
 
 
 def test_the_counts_of_the_timit_card_are_those_of_a_table_with_the_published_subjects(tmp_path):
@@ -82,9 +82,9 @@ def test_the_counts_of_the_timit_card_are_those_of_a_table_with_the_published_su
 @pytest.mark.parametrize("name", ["svd", "speechocean762"])
 def test_the_counts_of_the_cards_of_the_voice_pack_are_those_of_the_pack(name, tmp_path):
     data = os.environ.get("AGEGENDER_DATA")
-    if not data or not list(Path(data).glob(f"{voicepack.PACK}*")):
-        pytest.skip(f"AGEGENDER_DATA does not name a folder with {voicepack.PACK}")
-    manifest = voicepack.read_voices(Path(data), tmp_path)
+    if not data or not list(Path(data).glob(f"{VOICE_PACK}*")):
+        pytest.skip(f"AGEGENDER_DATA does not name a folder with {VOICE_PACK}")
+    manifest = read_voices(Path(data), tmp_path)
     assert counts_in(CARDS / f"{name}.md") == counts_table(manifest.select(manifest.examples["source_corpus"] == name))
 
 
@@ -122,8 +122,8 @@ def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, ad
         "celeba": lambda: celeba.read(write_celeba(tmp_path / "celeba", num_subjects=3, size_px=16)),
         "imdb_wiki": lambda: imdb_wiki.read(write_imdb(tmp_path / "imdb", num_subjects=5, size_px=16)),
         "miniatures": lambda: adience.read(adience_miniature),
-        "fairface": lambda: openpacks.read_fairface(packs),
-        "utkface": lambda: openpacks.read_utkface(packs),
+        "fairface": lambda: read_fairface(packs),
+        "utkface": lambda: read_utkface(packs),
         "commonvoice": lambda: commonvoice.read(write_commonvoice(tmp_path / "cv", num_subjects=2)),
         "musan": lambda: musan_rirs.read_musan(write_musan(tmp_path / "musan", num_subjects=1)),
         "rirs": lambda: musan_rirs.read_rirs(write_rirs(tmp_path / "rirs", num_subjects=3)),
@@ -131,7 +131,7 @@ def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, ad
         "voxceleb": lambda: voxceleb.read(write_voxceleb(tmp_path / "vox", num_subjects=4, clips_per_video=1)),
         **dict.fromkeys(
             ("svd", "speechocean762"),
-            lambda: voicepack.read_voices(write_voicepack(tmp_path / "pack", num_subjects=4, clips_per_subject=1)),
+            lambda: read_voices(write_voicepack(tmp_path / "pack", num_subjects=4, clips_per_subject=1)),
         ),
     }[name]
     fields = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))["recordSet"][0]["field"]

@@ -8,8 +8,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from agegender.corpora import imdb_wiki
-from agegender.corpora.imdb_wiki import AS_INTENDED, Filters, ages
-from agegender.corpora.matlab import dates, struct_fields, texts
+from agegender.corpora.imdb_wiki import ages, dates, struct_fields, texts
 from agegender.data.manifest import Manifest, TooManyQuarantinedError
 from agegender.data.splits import audit, split_by_subject, subject_folds
 from agegender.miniatures.imdb_wiki import write_imdb, write_wiki
@@ -181,17 +180,9 @@ def test_somebody_born_before_1900_can_be_in_an_old_photograph(write):
 def test_the_face_score_is_looked_at_as_intended_and_not_as_published(write, score, published, intended):
     root = write([{}, {"face_score": score}])
     assert len(read_labels(root)) == published
-    manifest = read_labels(root, filters=AS_INTENDED)
+    manifest = read_labels(root, min_face_score=1.0)
     assert len(manifest) == intended
     assert manifest.quarantine["reason"].tolist() == ["face score not above 1"] * (2 - intended)
-
-
-def test_each_filter_can_be_opened(write):
-    root = write([{"second_face_score": 2.0}, {"gender": np.nan}, {"photo_taken": 2080}])
-    open_filters = Filters(one_face_only=False, needs_gender=False, ages=(0, 120))
-    examples = read_labels(root, filters=open_filters).examples
-    assert examples["age"].tolist() == [40, 40, 120]
-    assert examples["gender"].isna().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
-from agegender.corpora import speechocean762, voicepack
-from agegender.corpora.voices import open_corpus
+from agegender.corpora import catalog
+from agegender.corpora.packs import VOICE_PACK, read_speechocean762, read_voices
 from agegender.data.clips import cache_clips
 from agegender.labels import SPEECHOCEAN_6
 from agegender.miniatures.voicepack import write_voicepack
@@ -13,7 +13,7 @@ def pack(tmp_path_factory):
 
 
 def test_its_examples_are_those_of_its_source_in_the_pack_renumbered(pack):
-    own, whole = speechocean762.read(pack), voicepack.read_voices(pack).examples
+    own, whole = read_speechocean762(pack), read_voices(pack).examples
     expected = whole[whole["source_corpus"] == "speechocean762"]
     assert len(own) == len(expected) == 12
     assert own.examples["path"].tolist() == expected["path"].tolist()
@@ -23,7 +23,7 @@ def test_its_examples_are_those_of_its_source_in_the_pack_renumbered(pack):
 
 
 def test_each_age_is_in_the_group_that_holds_it(pack):
-    own = speechocean762.read(pack)
+    own = read_speechocean762(pack)
     assert own.scheme == SPEECHOCEAN_6
     groups = own.examples["age_group"]
     assert groups.nunique() > 1
@@ -32,22 +32,22 @@ def test_each_age_is_in_the_group_that_holds_it(pack):
 
 
 def test_it_is_opened_by_its_name_and_its_clips_can_be_decoded(pack, tmp_path):
-    own = open_corpus("speechocean762", pack)
-    assert own.hash() == speechocean762.read(pack).hash()
-    assert open_corpus("speechocean762", pack, labels_only=True).hash() == own.hash()
+    own = catalog.read("speechocean762", pack)
+    assert own.hash() == read_speechocean762(pack).hash()
+    assert catalog.read("speechocean762", pack, labels_only=True).hash() == own.hash()
     assert len(cache_clips(own, tmp_path)) == len(own)
 
 
 def test_the_quarantine_of_the_pack_stays(pack, tmp_path):
-    table = (pack / voicepack.PACK / "clips.csv").read_text().splitlines()
+    table = (pack / VOICE_PACK / "clips.csv").read_text().splitlines()
     broken = [
         line.replace(",male,", ",none,").replace(",female,", ",none,") if n == 1 else line
         for n, line in enumerate(table)
     ]
-    folder = tmp_path / voicepack.PACK
+    folder = tmp_path / VOICE_PACK
     folder.mkdir()
     (folder / "clips.csv").write_text("\n".join(broken) + "\n")
-    own = speechocean762.read(tmp_path, labels_only=True)
+    own = read_speechocean762(tmp_path, labels_only=True)
     assert own.quarantine["reason"].tolist() == [
         "unknown gender 'none': expected one of ['f', 'female', 'female_feminine', 'm', 'male', 'male_masculine']"
     ]
@@ -55,9 +55,9 @@ def test_the_quarantine_of_the_pack_stays(pack, tmp_path):
 
 
 def test_a_pack_without_its_clips_is_refused(pack, tmp_path):
-    header, *rows = (pack / voicepack.PACK / "clips.csv").read_text().splitlines()
-    (tmp_path / voicepack.PACK).mkdir()
+    header, *rows = (pack / VOICE_PACK / "clips.csv").read_text().splitlines()
+    (tmp_path / VOICE_PACK).mkdir()
     rest = [row for row in rows if ",so762," not in row]
-    (tmp_path / voicepack.PACK / "clips.csv").write_text("\n".join([header, *rest]) + "\n")
+    (tmp_path / VOICE_PACK / "clips.csv").write_text("\n".join([header, *rest]) + "\n")
     with pytest.raises(ValueError, match="has 12 clips and none of speechocean762"):
-        speechocean762.read(tmp_path, labels_only=True)
+        read_speechocean762(tmp_path, labels_only=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from agegender.corpora.tables import LINE, read_table
+from agegender.corpora.tables import read_table
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def table(tmp_path):
 
 def test_line_numbers_are_those_of_the_file_also_after_empty_and_quoted_lines(table):
     read = read_table(table('a,b\n1,2\n\n"x\ny",3\n4,5\n'), ("a", "b"))
-    assert read[LINE].tolist() == [2, 5, 6]
+    assert read.index.tolist() == [2, 5, 6]
     assert read["a"].tolist() == ["1", "x\ny", "4"]
 
 

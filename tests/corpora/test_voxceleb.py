@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import soundfile
 
@@ -96,19 +95,7 @@ def test_a_list_that_is_missing_or_empty_is_refused(tree, tmp_path):
         voxceleb.trials(tmp_path / "t.txt", manifest)
     (tmp_path / "t.txt").write_text("\n")
     with pytest.raises(ValueError, match=r"t.txt is empty"):
-        voxceleb.train_rows(tmp_path / "t.txt", manifest)
-
-
-def test_a_train_list_is_written_as_the_original_writes_it_and_read_back(tree, tmp_path):
-    manifest = voxceleb.read(tree())
-    voxceleb.write_train_list(tmp_path / "train.txt", manifest, np.array([2, 0]))
-    assert (tmp_path / "train.txt").read_text() == f"id10002 {CLIPS[2]}\nid10001 {CLIPS[0]}\n"
-    assert voxceleb.train_rows(tmp_path / "train.txt", manifest).tolist() == [2, 0]
-    (tmp_path / "train.txt").write_text(f"id10001 {CLIPS[2]}\n")
-    with pytest.raises(
-        ValueError, match=r"train.txt, line 1: says id10001, but id10002/v3/00002.wav is a clip of id10002"
-    ):
-        voxceleb.train_rows(tmp_path / "train.txt", manifest)
+        voxceleb.trials(tmp_path / "t.txt", manifest)
 
 
 @pytest.mark.parametrize(

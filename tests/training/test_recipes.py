@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from agegender.corpora import adience, celeba
+from agegender.corpora import adience, catalog
 from agegender.data import alignment, caches
 from agegender.data.images import sampled
 from agegender.data.splits import audit, split_as_published
@@ -113,7 +113,7 @@ def test_pictures_shrink_as_in_the_published_code_or_by_a_filter(notebook, recip
     asked = []
     for module, name in ((caches, "cache_images"), (alignment, "cache_aligned_faces")):
         monkeypatch.setattr(module, name, lambda *_, resize, **__: asked.append(resize) or SimpleNamespace())
-    monkeypatch.setattr(celeba, "read", lambda _: None)
+    monkeypatch.setattr(catalog, "read", lambda *_: None)
     given = {"found": None, "cache": tmp_path, "data": tmp_path, "side": "112", "crop": "tight"}
     for recipe in (recipes["as_published"], recipes["as_intended"]):
         name = "cached" if notebook.endswith("pretrain") else "faces"

@@ -1,11 +1,9 @@
-import shutil
 import tarfile
 
 import pytest
 import soundfile
 
-from agegender.corpora import voicepack
-from agegender.corpora.voices import CORPORA, LABELLED, open_corpus
+from agegender.corpora.packs import VOICE_PACK, read_voices
 from agegender.data.archives import UnsafeArchiveError
 from agegender.data.manifest import TooManyQuarantinedError
 from agegender.miniatures.voicepack import write_voicepack
@@ -28,7 +26,7 @@ def pack(tmp_path):
     """Write a pack with these rows and empty clips: what is in a clip does not matter here."""
 
     def write(rows=ROWS, header=HEADER, clips=None):
-        folder = tmp_path / voicepack.PACK
+        folder = tmp_path / VOICE_PACK
         for name in [row.split(",")[0] for row in ROWS] if clips is None else clips:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).touch()
@@ -40,7 +38,7 @@ def pack(tmp_path):
 
 
 def test_labels_are_those_of_the_row(pack):
-    manifest = voicepack.read_voices(pack())
+    manifest = read_voices(pack())
     examples = manifest.examples
     assert list(examples["subject"]) == ["a", "b", "c"]
     assert list(examples["age"]) == [71, 20, 6]
@@ -54,30 +52,30 @@ def test_labels_are_those_of_the_row(pack):
 
 
 def test_a_miniature_is_read_whole_and_an_archive_of_it_gives_the_same_manifest(miniature, tmp_path):
-    manifest = voicepack.read_voices(miniature)
+    manifest = read_voices(miniature)
     assert len(manifest.quarantine) == 0
     assert manifest.examples.groupby("source_corpus")["subject"].nunique().to_dict() == {"speechocean762": 2, "svd": 4}
     assert manifest.examples.groupby("source_corpus").size().to_dict() == {"speechocean762": 4, "svd": 4}
     info = soundfile.info(manifest.root / manifest.examples["path"][0])
     assert (info.samplerate, info.subtype) == (16_000, "OPUS")
-    with tarfile.open(tmp_path / f"{voicepack.PACK}.tar.gz", "w:gz") as tar:
-        tar.add(miniature / voicepack.PACK, voicepack.PACK)
-    packed = voicepack.read_voices(tmp_path, tmp_path / "cache")
+    with tarfile.open(tmp_path / f"{VOICE_PACK}.tar.gz", "w:gz") as tar:
+        tar.add(miniature / VOICE_PACK, VOICE_PACK)
+    packed = read_voices(tmp_path, tmp_path / "cache")
     assert packed.hash() == manifest.hash()
     assert (packed.root / packed.examples["path"][0]).is_file()
     with pytest.raises(ValueError, match="say where with cache="):
-        voicepack.read_voices(tmp_path)
+        read_voices(tmp_path)
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path):
     (tmp_path / "other.txt").write_text("no pack")
-    with tarfile.open(tmp_path / f"{voicepack.PACK}.tar.gz", "w:gz") as tar:
+    with tarfile.open(tmp_path / f"{VOICE_PACK}.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "other.txt", "other.txt")
-    with pytest.raises(FileNotFoundError, match=rf"holds no {voicepack.PACK}/clips.csv"):
-        voicepack.read_voices(tmp_path, tmp_path / "cache")
-    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  {voicepack.PACK}.tar.gz\n")
+    with pytest.raises(FileNotFoundError, match=rf"holds no {VOICE_PACK}/clips.csv"):
+        read_voices(tmp_path, tmp_path / "cache")
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  {VOICE_PACK}.tar.gz\n")
     with pytest.raises(UnsafeArchiveError, match="its SHA-256 is"):
-        voicepack.read_voices(tmp_path, tmp_path / "cache")
+        read_voices(tmp_path, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
@@ -95,32 +93,22 @@ def test_an_archive_of_something_else_is_refused(tmp_path):
 )
 def test_a_row_that_cannot_be_used_is_set_aside_with_its_line_and_reason(row, reason, pack):
     root = pack([ROWS[1], row, ROWS[2]])
-    quarantine = voicepack.read_voices(root, max_quarantined_share=0.5).quarantine
+    quarantine = read_voices(root, max_quarantined_share=0.5).quarantine
     assert quarantine["row"].tolist() == [3]
     assert quarantine["reason"].iloc[0].startswith(reason)
     with pytest.raises(TooManyQuarantinedError, match="rows were set aside"):
-        voicepack.read_voices(root)
+        read_voices(root)
 
 
 def test_a_missing_pack_or_column_is_named(pack, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no pack here: neither .*clips.csv nor"):
-        voicepack.read_voices(tmp_path)
+        read_voices(tmp_path)
     with pytest.raises(ValueError, match=r"clips.csv, line 1: expected the columns file, speaker, age"):
-        voicepack.read_voices(pack(header=HEADER.replace("age", "years")))
+        read_voices(pack(header=HEADER.replace("age", "years")))
 
 
 def test_labels_alone_need_no_clip(pack):
     root = pack(clips=())
-    assert len(voicepack.read_voices(root, labels_only=True)) == 3
+    assert len(read_voices(root, labels_only=True)) == 3
     with pytest.raises(TooManyQuarantinedError, match="3 x missing file"):
-        voicepack.read_voices(root)
-
-
-def test_a_corpus_is_opened_by_its_name(miniature, tmp_path):
-    shutil.copytree(miniature, tmp_path / "data")
-    assert open_corpus("voicepack", tmp_path / "data").hash() == voicepack.read_voices(miniature).hash()
-    with pytest.raises(ValueError, match=r"unknown corpus of voices 'adience': expected commonvoice"):
-        open_corpus("adience", tmp_path)
-    with pytest.raises(ValueError, match="unknown corpus of voices 'musan'"):
-        open_corpus("musan", tmp_path, labels_only=True)
-    assert set(LABELLED) < set(CORPORA)
+        read_voices(root)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agegender.corpora import openpacks
+from agegender.corpora.packs import read_fairface, read_utkface
 from agegender.data.archives import UnsafeArchiveError
 from agegender.data.manifest import TooManyQuarantinedError
 from agegender.labels import FAIRFACE_9
@@ -39,7 +39,7 @@ def point_outside(folder):
 
 
 def test_fairface_has_groups_and_no_years_and_utkface_years_and_no_groups(packs):
-    fairface, utkface = openpacks.read_fairface(packs), openpacks.read_utkface(packs)
+    fairface, utkface = read_fairface(packs), read_utkface(packs)
     assert len(fairface) == len(utkface) == 60
     assert fairface.scheme is FAIRFACE_9
     assert fairface.examples["age_group"].notna().all()
@@ -52,7 +52,7 @@ def test_fairface_has_groups_and_no_years_and_utkface_years_and_no_groups(packs)
 
 def test_the_labels_of_a_row_are_those_of_its_line(packs):
     lines = (packs / "face-fairface" / "faces.csv").read_text().splitlines()[1:]
-    examples = openpacks.read_fairface(packs).examples
+    examples = read_fairface(packs).examples
     for line, row in zip(lines, examples.itertuples(), strict=True):
         file, _, age, gender, _ = line.split(",")
         assert (file, FAIRFACE_9.labels.index(age), gender) == (row.path, row.age_group, row.gender[0])
@@ -61,7 +61,7 @@ def test_the_labels_of_a_row_are_those_of_its_line(packs):
 
 
 def test_without_identities_each_picture_is_its_own_subject_and_the_manifest_says_so(packs):
-    manifest = openpacks.read_fairface(packs)
+    manifest = read_fairface(packs)
     assert not manifest.has_identities
     assert manifest.is_aligned
     assert manifest.examples["subject"].nunique() == len(manifest)
@@ -71,11 +71,11 @@ def test_without_identities_each_picture_is_its_own_subject_and_the_manifest_say
 
 def test_copies_of_a_picture_share_a_subject_even_if_saved_again_and_darker(own_packs):
     folder = own_packs / "face-fairface"
-    before = openpacks.read_fairface(own_packs).examples
+    before = read_fairface(own_packs).examples
     shutil.copy(folder / before["path"][3], folder / before["path"][40])
     with Image.open(folder / before["path"][5]) as image:
         image.point(lambda value: value * 0.9).resize((96, 96)).save(folder / before["path"][50], quality=60)
-    subject = openpacks.read_fairface(own_packs).examples["subject"]
+    subject = read_fairface(own_packs).examples["subject"]
     assert subject[40] == subject[3]
     assert subject[50] == subject[5]
     assert subject.nunique() == len(subject) - 2
@@ -84,45 +84,45 @@ def test_copies_of_a_picture_share_a_subject_even_if_saved_again_and_darker(own_
 def test_an_archive_is_unpacked_once_and_read_as_its_folder_is(packs, tmp_path):
     archive = packed(packs, tmp_path / "data")
     cache = tmp_path / "cache"
-    manifest = openpacks.read_fairface(archive.parent, cache)
-    assert manifest.hash() == openpacks.read_fairface(packs).hash()
+    manifest = read_fairface(archive.parent, cache)
+    assert manifest.hash() == read_fairface(packs).hash()
     marker = manifest.root / "untouched"
     marker.touch()
-    assert openpacks.read_fairface(archive.parent, cache).root == manifest.root
+    assert read_fairface(archive.parent, cache).root == manifest.root
     assert marker.exists()
 
 
 def test_an_archive_without_a_cache_a_foreign_archive_and_no_pack_at_all_are_refused(packs, tmp_path):
     archive = packed(packs, tmp_path / "data", "face-utkface")
     with pytest.raises(ValueError, match="say where with cache="):
-        openpacks.read_utkface(archive.parent)
+        read_utkface(archive.parent)
     archive.rename(archive.parent / "face-fairface.tar.gz")
     with pytest.raises(FileNotFoundError, match=r"holds no face-fairface/faces\.csv"):
-        openpacks.read_fairface(archive.parent, tmp_path / "cache")
+        read_fairface(archive.parent, tmp_path / "cache")
     with pytest.raises(FileNotFoundError, match="no pack here"):
-        openpacks.read_fairface(tmp_path, tmp_path / "cache")
+        read_fairface(tmp_path, tmp_path / "cache")
 
 
 def test_an_archive_that_is_not_the_listed_one_is_refused(packs, tmp_path):
     archive = packed(packs, tmp_path / "data")
     sums = archive.parent / "SHA256SUMS"
     sums.write_text(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {archive.name}\n")
-    assert len(openpacks.read_fairface(archive.parent, tmp_path / "cache")) == 60
+    assert len(read_fairface(archive.parent, tmp_path / "cache")) == 60
     sums.write_text(f"{'0' * 64}  {archive.name}\n")
     with pytest.raises(UnsafeArchiveError, match="its SHA-256 is"):
-        openpacks.read_fairface(archive.parent, tmp_path / "cache")
+        read_fairface(archive.parent, tmp_path / "cache")
 
 
 def test_kept_hashes_are_used_again_and_not_after_a_picture_changed(own_packs, tmp_path):
     cache = tmp_path / "cache"
-    before = openpacks.read_fairface(own_packs, cache)
+    before = read_fairface(own_packs, cache)
     kept = cache / "face-fairface-hashes.npz"
     with np.load(kept) as stored:
         np.savez(kept, key=stored["key"], hashes=np.zeros_like(stored["hashes"]), readable=stored["readable"])
-    assert openpacks.read_fairface(own_packs, cache).examples["subject"].nunique() == 1  # zeros: read from the cache
+    assert read_fairface(own_packs, cache).examples["subject"].nunique() == 1  # zeros: read from the cache
     folder = own_packs / "face-fairface"
     shutil.copy(folder / before.examples["path"][3], folder / before.examples["path"][40])
-    assert openpacks.read_fairface(own_packs, cache).examples["subject"].nunique() == 59
+    assert read_fairface(own_packs, cache).examples["subject"].nunique() == 59
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_kept_hashes_are_used_again_and_not_after_a_picture_changed(own_packs, t
 )
 def test_a_bad_row_is_quarantined_with_its_reason(own_packs, damage, reason):
     damage(own_packs / "face-fairface")
-    manifest = openpacks.read_fairface(own_packs)
+    manifest = read_fairface(own_packs)
     assert len(manifest) == 59
     assert len(manifest.quarantine) == 1
     assert manifest.quarantine["reason"][0].startswith(reason)
@@ -149,7 +149,7 @@ def test_a_bad_row_is_quarantined_with_its_reason(own_packs, damage, reason):
 def test_quarantined_rows_carry_their_line_number(own_packs):
     replace_in(own_packs / "face-utkface" / "faces.csv", "img/00/00007.jpg", "img/00/nothing.jpg")
     replace_in(own_packs / "face-utkface" / "faces.csv", "img/00/00020.jpg", "img/00/00019.jpg")
-    manifest = openpacks.read_utkface(own_packs, max_quarantined_share=0.1)
+    manifest = read_utkface(own_packs, max_quarantined_share=0.1)
     assert sorted(manifest.quarantine["row"]) == [9, 21, 22]
     assert sorted(manifest.quarantine["reason"]) == ["listed twice, labels differ"] * 2 + ["missing file"]
 
@@ -160,7 +160,7 @@ def test_an_impossible_age_in_years_is_quarantined(own_packs, age):
     header, first, *rest = path.read_text().splitlines()
     file, subject, _, gender, source = first.split(",")
     path.write_text("\n".join([header, f"{file},{subject},{age},{gender},{source}", *rest]) + "\n")
-    manifest = openpacks.read_utkface(own_packs)
+    manifest = read_utkface(own_packs)
     assert manifest.quarantine["path"].tolist() == [file]
     assert manifest.quarantine["row"].tolist() == [2]
 
@@ -169,22 +169,22 @@ def test_a_group_that_fairface_does_not_have_is_quarantined_and_many_stop_the_re
     path = own_packs / "face-fairface" / "faces.csv"
     text = path.read_text()
     replace_in(path, ",20-29,", ",Oct-19,")
-    assert openpacks.read_fairface(own_packs).quarantine["reason"][0].startswith("unknown age group 'Oct-19'")
+    assert read_fairface(own_packs).quarantine["reason"][0].startswith("unknown age group 'Oct-19'")
     path.write_text(text.replace(",20-29,", ",Oct-19,"))
     with pytest.raises(TooManyQuarantinedError):
-        openpacks.read_fairface(own_packs)
+        read_fairface(own_packs)
 
 
 def test_a_pack_without_its_extra_table_has_no_race_labels(own_packs):
     (own_packs / "face-fairface" / "extra.csv").unlink()
-    assert openpacks.read_fairface(own_packs).examples["race_label"].isna().all()
+    assert read_fairface(own_packs).examples["race_label"].isna().all()
 
 
 def test_a_byte_order_mark_and_windows_line_ends_change_nothing(own_packs):
-    before = openpacks.read_fairface(own_packs).hash()
+    before = read_fairface(own_packs).hash()
     path = own_packs / "face-fairface" / "faces.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
-    assert openpacks.read_fairface(own_packs).hash() == before
+    assert read_fairface(own_packs).hash() == before
 
 
 @pytest.mark.parametrize(("bits", "num_subjects"), [(13, 4), (28, 4), (29, 5)])
@@ -192,6 +192,6 @@ def test_pictures_that_differ_in_at_most_28_of_256_bits_are_of_one_subject(tmp_p
     root = layouts.write_fairface(tmp_path, num_subjects=5, seed=0)
     others = np.random.default_rng(0).integers(0, 2**63, (3, 4), dtype=np.uint64)  # far from all
     hashes = iter([np.zeros(4, np.uint64), np.packbits(np.arange(256) < bits).view(np.uint64), *others])
-    monkeypatch.setattr(openpacks, "difference_hash", lambda image: next(hashes))
-    examples = openpacks.read_fairface(root, max_quarantined_share=1).examples
+    monkeypatch.setattr("agegender.corpora.packs.difference_hash", lambda image: next(hashes))
+    examples = read_fairface(root, max_quarantined_share=1).examples
     assert (len(examples), examples["subject"].nunique()) == (5, num_subjects)
