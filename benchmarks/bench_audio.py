@@ -18,7 +18,7 @@ from agegender.data.loading import Batch, targets_of, training_loader
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.data.noise import published_surroundings
 from agegender.labels import ADIENCE_8, GENDERS
-from agegender.models.log_mel import LogMel
+from agegender.models.audio_frontend import LogMel
 from agegender.models.resnet_se import ResNetSE34V2
 from agegender.training.memory import keep_freed_memory
 from benchmarks.harness import Comparison, compare

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from agegender.data.loading import Batch
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.multitask import MultiTaskModel
 from benchmarks.harness import Comparison, compare
 from benchmarks.plain import plain_step
@@ -18,7 +18,7 @@ class TrainedModel:
     """An encoder with ``out_features``, a head for age groups and one for gender, and their optimiser."""
 
     def __init__(self, encoder: nn.Module, out_features: int) -> None:
-        heads = {"age": AgeGroupHead(out_features, ADIENCE_8), "gender": GenderHead(out_features)}
+        heads = {"age": ClassHead(out_features, AgeBins(ADIENCE_8)), "gender": ClassHead(out_features, GENDER)}
         self.net = MultiTaskModel(encoder, heads).to(DEVICE, memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.net.parameters(), 0.01, 0.9)
 

@@ -88,7 +88,9 @@ def _of_levi_hassner(record, recipe):
 
 def _of_imdb(record, recipe):
     twice = {
-        task: head["softmax_before_loss"] for task, head in record["heads"].items() if "softmax_before_loss" in head
+        task: head["loss"] == "double_softmax_cross_entropy"
+        for task, head in record["heads"].items()
+        if head["loss"].endswith("cross_entropy")
     }
     most = max(
         sum(labels["age"].get(age, 0) for part in record["parts"].values() for labels in part["labels"].values())
@@ -111,7 +113,7 @@ def _of_timit(record, recipe):
         "age weight": (age["loss_weight"], recipe.age_weight),
         "crops in the test": (batches["test"]["num_crops"], recipe.num_test_crops),
         "crops in validation": (batches["validation"]["num_crops"], 1),
-        "focal": (age["kind"].startswith("focal"), "focal" in record["model"]),
+        "focal": (age["gamma"] == 1.0, "focal" in record["model"]),
         "lds": ("year_weights" in age, "lds" in record["model"]),
     }
     if "year_weights" in age:

@@ -1,8 +1,10 @@
-"""Heads: from an embedding to logits, from logits to a loss, and from logits to what a person reads.
+"""Heads: from an embedding to logits, from logits to a loss, and from logits to predictions.
 
-Here are the heads of the published pipelines; ``distribution_heads`` and ``ordinal_heads`` have newer ones for age.
+A head takes its hidden layers and its loss as arguments; ``losses`` and ``label_distribution`` have losses.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -10,30 +12,96 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agegender.labels import GENDERS, AgeScheme
-from agegender.models.age_classes import AgeClasses, checked
-from agegender.models.losses import KERAS_EPSILON, clipped_log_probabilities
+from agegender.models.losses import checked, clipped_binary_cross_entropy, cross_entropy
 
 Init = Literal["normal", "xavier", "xavier_weight", "xavier_normal", "torch"]
-"""First weights of the last layer: N(0, 0.01) (``"normal"``), or uniform after Glorot and Bengio (2010) (``"xavier"``),
-and its bias 0; or both as torch starts a linear layer, uniform within ``1 / sqrt(in_features)`` (``"torch"``). Of
-``"xavier_weight"`` the weight is Xavier's and the bias torch's. ``"xavier_normal"`` draws weights from Xavier's normal
-distribution and sets biases to 0, in the hidden layer too."""
+"""Initial weights of the last layer. ``"normal"``: N(0, 0.01), bias 0. ``"xavier"``: uniform after Glorot and Bengio
+(2010), bias 0. ``"torch"``: weights and bias uniform within ``1 / sqrt(in_features)``. ``"xavier_weight"``: weights of
+``"xavier"``, bias of ``"torch"``. ``"xavier_normal"``: Xavier's normal, bias 0, in the hidden layers too."""
+
+
+class AgeBins(nn.Module):
+    """The classes of an age head: the groups of a scheme, or single years.
+
+    Groups are learnt from the target ``"age_group"`` (indices), years, such as ``range(0, 101)``, from ``"age"``
+    (decimal years): an age falls into the bin of its completed years. Raises ``ValueError`` for fewer than two bins,
+    and for a range that does not go up in steps of one year.
+    """
+
+    years: Tensor
+    target: Literal["age_group", "age"]
+    metric: Literal["accuracy", "mae"]
+
+    def __init__(self, groups: AgeScheme | range) -> None:
+        super().__init__()
+        if len(groups) < 2 or (isinstance(groups, range) and groups.step != 1):
+            raise ValueError(f"an age head needs two or more groups, or years in steps of one, got {groups}")
+        self.groups, self.is_in_years = groups, isinstance(groups, range)
+        self.target, self.metric = ("age", "mae") if self.is_in_years else ("age_group", "accuracy")
+        self.first = groups[0] if isinstance(groups, range) else 0
+        years = tuple(groups) if isinstance(groups, range) else groups.midpoints
+        self.register_buffer("years", torch.tensor(years, dtype=torch.float32), persistent=False)
+
+    def __len__(self) -> int:
+        return len(self.years)
+
+    def positions(self, target: Tensor, num_examples: int) -> Tensor:
+        """Return where each label of ``target`` (batch,) lies among the bins, as float32 (batch,).
+
+        For a group it is its index, for an age the years since the first bin, with decimals. Raises as ``checked``.
+        """
+        name = "age in years" if self.is_in_years else "age group"
+        return checked(target, self.first, self.first + len(self), num_examples, name) - self.first
+
+    def decode(self, probabilities: Tensor) -> dict[str, Tensor]:
+        """Return ``age`` (batch,), the mean in years, and of a scheme ``p_group`` (batch, groups).
+
+        The mean is that of Rothe, Timofte and Van Gool (2018), "Deep expectation of real and apparent age" (DEX).
+        """
+        age = {"age": (probabilities * self.years).sum(1)}  # no matrix product: autocast would round it
+        return age if self.is_in_years else {"p_group": probabilities, **age}
+
+
+@dataclass(frozen=True)
+class TwoClasses:
+    """A binary column ``target`` of the manifest; class 1 is the ``positive`` one."""
+
+    target: str
+    positive: str
+    metric: Literal["accuracy"] = "accuracy"
+
+    def __len__(self) -> int:
+        return 2
+
+    def positions(self, target: Tensor, num_examples: int) -> Tensor:
+        """Return the indices of ``target`` (batch,) as float32 (batch,); raises what ``checked`` raises."""
+        return checked(target, 0, 2, num_examples, self.target)
+
+    def decode(self, probabilities: Tensor) -> dict[str, Tensor]:
+        """Return ``p_<positive>`` (batch,)."""
+        return {f"p_{self.positive}": probabilities[:, 1]}
+
+
+GENDER = TwoClasses("gender", GENDERS[1])
+"""Gender as the corpus labels it: indices into ``GENDERS``, read as ``p_female``."""
+
+
+def hidden_layers(in_features: int, widths: Sequence[int], has_batch_norm: bool = False) -> nn.Sequential:
+    """Return linear, BN (if asked for) and ReLU for each of ``widths``; in training, BN needs two examples or more."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(in_features, width), *([nn.BatchNorm1d(width)] if has_batch_norm else []), nn.ReLU()]
+        in_features = width
+    return nn.Sequential(*layers)
 
 
 class LinearHead(nn.Module):
-    """Linear, or with ``hidden_features`` Linear -> ReLU -> Linear.
+    """The hidden layers ``hidden``, if any, and a linear layer on their ``in_features`` outputs."""
 
-    ``init`` is about the last layer; a hidden layer starts as torch starts a linear layer, but for ``"xavier_normal"``.
-    """
-
-    def __init__(
-        self, in_features: int, out_features: int, hidden_features: int | None = None, init: Init = "normal"
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, hidden: nn.Module | None, init: Init) -> None:
         super().__init__()
-        self.hidden: nn.Module = nn.Identity()
-        if hidden_features is not None:
-            self.hidden = nn.Sequential(nn.Linear(in_features, hidden_features), nn.ReLU())
-        self.linear = nn.Linear(hidden_features or in_features, out_features)
+        self.hidden = nn.Identity() if hidden is None else hidden
+        self.linear = nn.Linear(in_features, out_features)
         if init not in get_args(Init):
             raise ValueError(f"unknown init {init!r}: expected {', '.join(map(repr, get_args(Init)))}")
         if init == "normal":
@@ -48,208 +116,125 @@ class LinearHead(nn.Module):
             nn.init.zeros_(self.linear.bias)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Map (batch, in_features) to logits (batch, out_features)."""
+        """Map the embedding (batch, features) to logits (batch, out_features)."""
         return self.linear(self.hidden(embedding))
 
 
-class AgeGroupHead(LinearHead):
-    """Age as one of the groups of a scheme, or as one of the years of a range: logits and the cross-entropy.
+class ClassHead(LinearHead):
+    """Logits for ``classes``, read by a softmax.
 
-    The age in years is the mean under the softmax, ``sum_k p_k * years_k``, as in Rothe, Timofte and Van Gool (2018),
-    "Deep expectation of real and apparent age" (DEX). ``softmax_before_loss`` repeats a fault of the IMDB
-    pipeline (see ``class_loss``), ``clips_probabilities`` the loss of Keras (see
-    ``agegender.models.losses.clipped_log_probabilities``).
+    ``in_features`` is what the last layer reads: the width of the embedding, or of the last layer of ``hidden``.
+    ``loss`` maps logits (batch, outputs) and positions (batch,) to a scalar.
     """
 
     def __init__(
         self,
         in_features: int,
-        groups: AgeScheme | range,
-        hidden_features: int | None = None,
-        softmax_before_loss: bool = False,
+        classes: AgeBins | TwoClasses,
+        hidden: nn.Module | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
         init: Init = "normal",
-        clips_probabilities: bool = False,
+        num_outputs: int | None = None,
     ) -> None:
-        classes = AgeClasses(groups)
-        super().__init__(in_features, len(classes), hidden_features, init)
-        self.classes, self.softmax_before_loss = classes, softmax_before_loss
-        self.clips_probabilities = clips_probabilities
+        super().__init__(in_features, num_outputs or len(classes), hidden, init)
+        self.classes, self.loss_function = classes, loss
         self.target, self.metric = classes.target, classes.metric
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probabilities (batch, classes) of ``logits``, in float32."""
+        return logits.float().softmax(1)
+
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of ``logits`` (batch, classes) with the labels ``target`` (batch,), mean over the batch.
+        """Return the loss of ``logits`` (batch, outputs) for the labels ``target`` (batch,), mean over the batch.
 
         Raises ``ValueError`` for a label that is NaN or in no class.
         """
         positions = self.classes.positions(target, len(logits))
-        scores = clipped_log_probabilities(logits) if self.clips_probabilities else logits
-        return class_loss(scores, positions, self.softmax_before_loss)
+        loss = self.loss_function(logits, positions.nan_to_num())
+        return loss + 0 * positions.mean()  # NaN when a label was refused on an accelerator, otherwise unchanged
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Count the examples whose group is the most probable one; of years, sum the absolute errors."""
-        return self.classes.measure(logits.float().softmax(1), target)
+        """Sum over the batch what ``metric`` names: correct classes, or absolute errors in years."""
+        if self.metric == "mae":
+            return (self.decode(logits)["age"] - target).abs().sum()
+        return (self.probabilities(logits).argmax(1) == target).sum()
 
     def decode(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return ``age`` (batch,), the mean in years, and of a scheme ``p_group`` (batch, groups)."""
-        return self.classes.decode(logits.float().softmax(1))
+        """Return predictions by name; see ``AgeBins`` and ``TwoClasses``."""
+        return self.classes.decode(self.probabilities(logits))
 
 
-class AgeRegressionHead(LinearHead):
-    """Age in years as one number, which starts at ``initial_age`` (and a bias that ``init`` draws).
+class SigmoidHead(ClassHead):
+    """One logit, that of the positive class: Keras' Dense(1, sigmoid) with its cross-entropy."""
 
-    With the error ``d = age - target`` the loss of an example is ``|d|`` ("l1"), ``d^2`` ("l2"), or Huber's (1964):
-    ``d^2 / 2`` up to ``huber_delta`` years and ``huber_delta * (|d| - huber_delta / 2)`` above.
+    def __init__(
+        self, in_features: int, classes: TwoClasses, hidden: nn.Module | None = None, init: Init = "normal"
+    ) -> None:
+        super().__init__(in_features, classes, hidden, clipped_binary_cross_entropy, init, num_outputs=1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probabilities (batch, 2) of ``logits`` (batch, 1), in float32."""
+        positive = logits.float().sigmoid()
+        return torch.cat([1 - positive, positive], 1)
+
+
+class RegressionHead(LinearHead):
+    """Age as one number, in units of ``unit_years`` years, whose bias starts ``initial_age`` years higher.
+
+    ``loss`` maps ages and targets, both (batch,) in years, to a scalar. With ``year_weights`` (years,), the weights of
+    examples of 0, 1, ... completed years (the last also of all above it), it gets those of the batch as its third
+    argument. They are not saved. Raises ``ValueError`` for weights that are no finite numbers of 0 or more.
     """
 
     target = "age"
     metric = "mae"
+    year_weights: Tensor | None
 
     def __init__(
         self,
         in_features: int,
-        loss: Literal["l1", "l2", "huber"] = "l1",
-        hidden_features: int | None = None,
-        initial_age: float = 0.0,
+        hidden: nn.Module | None = None,
+        loss: Callable[..., Tensor] = functional.l1_loss,
         init: Init = "normal",
-        huber_delta: float = 1.0,
+        initial_age: float = 0.0,
+        unit_years: float = 1.0,
+        year_weights: Tensor | None = None,
     ) -> None:
-        if loss not in ("l1", "l2", "huber"):
-            raise ValueError(f"unknown loss {loss!r}: expected 'l1', 'l2' or 'huber'")
-        super().__init__(in_features, 1, hidden_features, init)
+        super().__init__(in_features, 1, hidden, init)
+        if not unit_years > 0:
+            raise ValueError(f"unit_years must be above 0, got {unit_years}")
+        weights = None if year_weights is None else year_weights.float()
+        if weights is not None and not (
+            weights.ndim == 1 and len(weights) and (weights >= 0).all() and weights.isfinite().all()
+        ):
+            raise ValueError("year_weights must be finite numbers of 0 or more, one for each year of age")
         with torch.no_grad():
-            self.linear.bias.add_(initial_age)
-        self.kind, self.huber_delta = loss, huber_delta
+            self.linear.bias.add_(initial_age / unit_years)
+        self.loss_function, self.unit_years = loss, unit_years
+        self.register_buffer("year_weights", weights, persistent=False)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Map (batch, in_features) to years (batch, 1), never in bfloat16: at 40 years it steps by 0.25."""
+        """Map the embedding to ages (batch, 1), never in bfloat16: at 40 years it steps by 0.25."""
         return in_full_precision(self.linear, self.hidden(embedding))
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of the ages ``logits`` (batch, 1) for ``target`` (batch,), both in years.
-
-        Raises ``ValueError`` for an age that is not between 0 and 120 years, or NaN.
-        """
-        age = checked(target, 0, 121, len(logits), "age in years")
-        if self.kind == "l1":
-            return functional.l1_loss(logits[:, 0].float(), age)
-        if self.kind == "l2":
-            return functional.mse_loss(logits[:, 0].float(), age)
-        return functional.huber_loss(logits[:, 0].float(), age, delta=self.huber_delta)
+        """Return the mean loss of ``logits`` (batch, 1) for ``target`` (batch,) in years, from 0 to 120."""
+        age, predicted = checked(target, 0, 121, len(logits), "age in years"), self.decode(logits)["age"]
+        if self.year_weights is None:
+            return self.loss_function(predicted, age)
+        years = age.nan_to_num().long().clamp(max=len(self.year_weights) - 1)
+        return self.loss_function(predicted, age, self.year_weights[years])
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         """Sum the absolute errors in years."""
-        return (logits[:, 0].float() - target).abs().sum()
+        return (self.decode(logits)["age"] - target).abs().sum()
 
     def decode(self, logits: Tensor) -> dict[str, Tensor]:
         """Return ``age`` (batch,) in years."""
-        return {"age": logits[:, 0].float()}
-
-
-class GenderHead(LinearHead):
-    """Gender as the corpus labels it, in two classes: two logits, in the order of ``GENDERS``, and the cross-entropy.
-
-    ``softmax_before_loss`` repeats a fault of the IMDB pipeline; see ``class_loss``.
-    """
-
-    target = "gender"
-    metric = "accuracy"
-
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int | None = None,
-        softmax_before_loss: bool = False,
-        init: Init = "normal",
-    ) -> None:
-        super().__init__(in_features, len(GENDERS), hidden_features, init)
-        self.softmax_before_loss = softmax_before_loss
-
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of ``logits`` (batch, 2) with ``target`` (batch,), indices into ``GENDERS``; batch mean.
-
-        Raises ``ValueError`` for an index that ``GENDERS`` does not have.
-        """
-        gender = checked(target, 0, len(GENDERS), len(logits), "gender")
-        return class_loss(logits, gender, self.softmax_before_loss)
-
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Count the examples whose gender is the more probable one."""
-        return (logits.argmax(1) == target).sum()
-
-    def decode(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return ``p_female`` (batch,)."""
-        return {"p_female": logits.float().softmax(1)[:, GENDERS.index("female")]}
-
-
-class SigmoidGenderHead(LinearHead):
-    """Gender as the corpus labels it, with one logit: that of female. Keras' Dense(1, sigmoid) and its cross-entropy.
-
-    With ``p`` the sigmoid of the logit, clipped to ``[e, 1 - e]``, and ``t`` = 1 for female, the loss of an example is
-    ``-t log(p + e) - (1 - t) log(1 - p + e)``, where ``e`` is Keras' 1e-7. An answer that is clipped has no gradient.
-    """
-
-    target = "gender"
-    metric = "accuracy"
-
-    def __init__(self, in_features: int, hidden_features: int | None = None, init: Init = "normal") -> None:
-        super().__init__(in_features, 1, hidden_features, init)
-
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Binary cross-entropy of ``logits`` (batch, 1) with ``target`` (batch,), indices into ``GENDERS``; batch mean.
-
-        Raises ``ValueError`` for an index that ``GENDERS`` does not have.
-        """
-        is_female = checked(target, 0, len(GENDERS), len(logits), "gender")
-        p_female = self.decode(logits)["p_female"].clamp(KERAS_EPSILON, 1 - KERAS_EPSILON)
-        log_female, log_male = (p_female + KERAS_EPSILON).log(), (1 - p_female + KERAS_EPSILON).log()
-        return -(is_female * log_female + (1 - is_female) * log_male).mean()
-
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Count the examples whose gender is the more probable one; a logit of 0 is read as male."""
-        return ((logits[:, 0] > 0) == target).sum()
-
-    def decode(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return ``p_female`` (batch,)."""
-        return {"p_female": logits[:, 0].float().sigmoid()}
-
-
-class AttributeHead(LinearHead):
-    """A yes-or-no column of the manifest, such as CelebA's ``young``: two logits and the cross-entropy."""
-
-    metric = "accuracy"
-
-    def __init__(self, in_features: int, target: str, init: Init = "normal") -> None:
-        super().__init__(in_features, 2, init=init)
-        self.target = target
-
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of ``logits`` (batch, 2) with ``target`` (batch,) of 0 and 1; batch mean.
-
-        Raises ``ValueError`` for another value.
-        """
-        return class_loss(logits, checked(target, 0, 2, len(logits), self.target))
-
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Count the examples whose answer is the more probable one."""
-        return (logits.argmax(1) == target).sum()
-
-    def decode(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return ``p_<target>`` (batch,)."""
-        return {f"p_{self.target}": logits.float().softmax(1)[:, 1]}
-
-
-def class_loss(logits: Tensor, positions: Tensor, softmax_before_loss: bool = False) -> Tensor:
-    """Return the cross-entropy of ``logits`` (batch, classes) with the classes below ``positions`` (batch,), a mean.
-
-    ``softmax_before_loss`` takes the probabilities for logits, so that the softmax acts twice. The loss of a sure and
-    right answer among K classes is then not 0 but ``log(1 + (K - 1) / e)``: 0.3133 for two, 3.6320 for 101.
-    """
-    scores = logits.float().softmax(1) if softmax_before_loss else logits.float()
-    loss = functional.cross_entropy(scores, positions.nan_to_num().long())
-    return loss + 0 * positions.mean()  # NaN when a label was refused on an accelerator, otherwise unchanged
+        return {"age": logits[:, 0].float() * self.unit_years}
 
 
 def in_full_precision(linear: nn.Linear, features: Tensor) -> Tensor:
-    """Return ``linear(features)`` in the precision of its weights, also where autocast would round it."""
+    """Return ``linear(features)`` in the precision of its weights, also under autocast."""
     with torch.autocast(features.device.type, enabled=False):
         return linear(features.to(linear.weight.dtype))

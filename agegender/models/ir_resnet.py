@@ -1,7 +1,7 @@
 """The residual net of face recognition: BN before each first convolution, PReLU, and no pooling at the end.
 
-References: Deng, Guo, Xue and Zafeiriou (2019), "ArcFace: Additive Angular Margin Loss for Deep Face Recognition",
-CVPR, section 3.1, for the block; Hu, Shen and Sun (2018), "Squeeze-and-Excitation Networks", CVPR, for the gate.
+Reference: Deng, Guo, Xue and Zafeiriou (2019), "ArcFace: Additive Angular Margin Loss for Deep Face Recognition",
+CVPR, section 3.1.
 """
 
 from typing import Literal
@@ -9,33 +9,17 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from agegender.models.pooling import SqueezeExcitation, shortcut
+
 INPUT_PX = 112
 LAYERS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Depth -> blocks in each of the four layers. All are made of the same block of two convolutions."""
 
 
-class ChannelGate(nn.Module):
-    """Squeeze and excitation: scale each channel by what two linear layers make of the channels' means."""
-
-    def __init__(self, num_channels: int, reduction: int = 16) -> None:
-        super().__init__()
-        self.gate = nn.Sequential(
-            nn.Linear(num_channels, num_channels // reduction),
-            nn.PReLU(),
-            nn.Linear(num_channels // reduction, num_channels),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale ``x`` (batch, channels, height, width); the shape stays."""
-        return x * self.gate(x.mean((2, 3)))[:, :, None, None]
-
-
 class IRBlock(nn.Module):
     """BN, 3x3, BN, PReLU, 3x3 (with the stride), BN, added to the shortcut, and the same PReLU once more.
 
-    The PReLU has one slope for all channels and both places. The shortcut is the input, or a 1x1 convolution of it
-    with BN where the shape changes.
+    The PReLU has one slope for all channels and both places.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, uses_gate: bool) -> None:
@@ -46,12 +30,8 @@ class IRBlock(nn.Module):
         self.activation = nn.PReLU()
         self.conv2 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.gate = ChannelGate(out_channels) if uses_gate else nn.Identity()
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        self.gate = SqueezeExcitation(out_channels, 16, nn.PReLU()) if uses_gate else nn.Identity()
+        self.shortcut = shortcut(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, in_channels, h, w) to (batch, out_channels, ceil(h / stride), ceil(w / stride))."""
@@ -63,7 +43,7 @@ class IRResNet(nn.Module):
     """The net that the published code of the IMDB faces ends with; no result of it was published.
 
     The first convolution has no padding, so that faces of 112 px give maps of 110, 55, 55, 28, 14 and 7 places a side;
-    the last, 512 x 7 x 7, is normalised, thinned by ``dropout`` and laid out as ``out_features`` = 25,088 numbers.
+    the last, 512 x 7 x 7, is normalised, passed through ``dropout`` and flattened to ``out_features`` = 25,088.
     ``uses_gate`` adds squeeze and excitation to each block. Weights start as Xavier's normal distribution.
 
     With the published heads (25,088 -> 512 -> 101 and -> 2) the net has 34.59 (18), 44.71 (34) and 64.79 (101) million
@@ -87,9 +67,6 @@ class IRResNet(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
         self.dropout = nn.Dropout(dropout)
         self.out_features = channels * 7 * 7
-        self._initialise()
-
-    def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_normal_(module.weight)

@@ -24,18 +24,17 @@ class LeviHassner(nn.Module):
     """The shared encoder; the defaults are the net of the paper.
 
     ``normalisation`` after the first two poolings: ``"caffe"`` divides by the response of 5 channels, as in the paper;
-    ``"rows"`` is batch normalisation over the rows of the picture, as published in Keras, where the axis of the
+    ``"rows"`` is batch normalisation over the rows of the image, as published in Keras, where the axis of the
     channels was mistaken; ``"channels"`` is batch normalisation over channels, which that code meant.
     ``pooling`` rounds the size ``"ceil"``, up, as Caffe does (the paper), or ``"floor"``, down (Keras).
-    ``init`` names the initial weights: ``"caffe"`` as in the paper; ``"levi_hassner"`` and ``"glorot"`` are the two
-    of the Keras code, of which the first is its default and the second served for pre-training; both leave the biases
-    of the convolutions to Keras, which draws them within 0.177, 0.108 and 0.088. The paper's weights are
-    made for pixels of 0 to 255; ``"he"`` (He and others, 2015, equation 10) keeps the size of the signal from layer to
-    layer also where faces are standardised.
+    ``init`` names the initial weights: ``"caffe"`` as in the paper, for pixels of 0 to 255; ``"levi_hassner"`` and
+    ``"glorot"`` are the default and the pretraining of the Keras code, where Keras draws the biases of convolutions
+    (within 0.177, 0.108 and 0.088); ``"he"`` (He and others, 2015, equation 10) keeps the size of the signal from layer
+    to layer where faces are standardised.
 
-    As published: ``LeviHassner(normalisation="rows", pooling="floor", init="levi_hassner")``.
-    The paper's net has 11,415,048 parameters with an age head of 8 outputs and 11,411,970 with a gender head of 2;
-    the published Keras net 8,859,817 with heads of 8 and 1, of which Keras counts 80 that are moving statistics.
+    As published in Keras: ``LeviHassner(normalisation="rows", pooling="floor", init="levi_hassner")``. The paper's net
+    has 11,415,048 parameters with an age head of 8 outputs and 11,411,970 with a gender head of 2; the published Keras
+    net 8,859,817 with heads of 8 and 1, of which Keras counts 80 that are moving statistics.
     """
 
     def __init__(
@@ -63,52 +62,24 @@ class LeviHassner(nn.Module):
         self.full2 = nn.Linear(512, 512)
         self.dropout = nn.Dropout(dropout)
         self.out_features = 512
-        {
-            "caffe": self._init_caffe,
-            "levi_hassner": self._init_levi_hassner,
-            "glorot": self._init_glorot,
-            "he": self._init_he,
-        }[init]()
+        self._initialise(init)
 
-    def _init_caffe(self) -> None:
-        """Gaussian weights; a bias of 1 where the authors' description has it."""
-        for conv in (self.conv1, self.conv2, self.conv3):
-            nn.init.normal_(conv.weight, std=0.01)
-        for full in (self.full1, self.full2):
-            nn.init.normal_(full.weight, std=0.005)
-        for layer, bias in zip(self._weighted(), (0.0, 1.0, 0.0, 1.0, 1.0), strict=True):
-            nn.init.constant_(layer.get_parameter("bias"), bias)
-
-    def _init_levi_hassner(self) -> None:
-        """Gaussian weights, and the biases that Keras draws."""
-        for layer in self._weighted():
-            nn.init.normal_(layer.get_parameter("weight"), std=0.01)
-        self._draw_biases_of_keras()
-
-    def _init_glorot(self) -> None:
-        """Glorot's uniform weights, and the biases that Keras draws."""
-        for layer in self._weighted():
-            nn.init.xavier_uniform_(layer.get_parameter("weight"))
-        self._draw_biases_of_keras()
-
-    def _draw_biases_of_keras(self) -> None:
-        """0, but for convolutions: the code names no initialiser (``None``), for which Keras takes Glorot's uniform.
-
-        A vector of n is a matrix with n inputs and n outputs to it: biases lie within ``sqrt(3 / n)``.
-        """
-        for layer in self._weighted():
+    def _initialise(self, init: Init) -> None:
+        layers: tuple[nn.Conv2d | nn.Linear, ...] = (self.conv1, self.conv2, self.conv3, self.full1, self.full2)
+        for layer in layers:
+            if init == "glorot":
+                nn.init.xavier_uniform_(layer.weight)
+            elif init == "he":
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            else:
+                nn.init.normal_(layer.weight, std=0.005 if init == "caffe" and isinstance(layer, nn.Linear) else 0.01)
+        for layer, caffe_bias in zip(layers, (0.0, 1.0, 0.0, 1.0, 1.0), strict=True):
             bias = layer.get_parameter("bias")
-            bound = math.sqrt(3 / len(bias)) if isinstance(layer, nn.Conv2d) else 0.0
-            nn.init.uniform_(bias, -bound, bound)
-
-    def _init_he(self) -> None:
-        """Gaussian weights of the variance 2 / fan-in, biases 0."""
-        for layer in self._weighted():
-            nn.init.kaiming_normal_(layer.get_parameter("weight"), nonlinearity="relu")
-            nn.init.zeros_(layer.get_parameter("bias"))
-
-    def _weighted(self) -> tuple[nn.Module, ...]:
-        return self.conv1, self.conv2, self.conv3, self.full1, self.full2
+            if init in ("caffe", "he"):
+                nn.init.constant_(bias, caffe_bias if init == "caffe" else 0.0)
+            else:  # where the code names no initialiser (``None``), Keras has Glorot's uniform, of an n x n matrix
+                bound = math.sqrt(3 / len(bias)) if isinstance(layer, nn.Conv2d) else 0.0
+                nn.init.uniform_(bias, -bound, bound)
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode standardised RGB ``images`` (batch, 3, 227, 227) as (batch, 512)."""

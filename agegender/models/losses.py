@@ -1,5 +1,10 @@
-"""Losses that more than one head can use: functions of answers and targets, a mean over the batch."""
+"""Losses that more than one head can use: functions of predictions and targets, a mean over the batch.
 
+Losses of classes take ``logits`` (batch, classes) and ``positions`` (batch,): indices, or ages counted from the first
+class, of which the whole part is the index. They are computed in float32.
+"""
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -7,21 +12,63 @@ KERAS_EPSILON = 1e-7
 """How near to 0 and 1 Keras lets a probability come."""
 
 
-def clipped_log_probabilities(logits: Tensor) -> Tensor:
-    """Return what Keras makes of probabilities in eager mode: logarithms of the softmax, once that is clipped.
+def checked(target: Tensor, low: float, high: float, num_examples: int, name: str) -> Tensor:
+    """Return the labels ``target`` (batch,) as float32 if each lies in ``low <= label < high``.
 
-    ``logits`` and the result are (batch, classes). TensorFlow takes the result for logits again: with the softmax ``p``
-    and ``c_k = min(max(p_k, e), 1 - e)`` the cross-entropy of an example becomes ``-log(c_y / sum_k c_k)``. With Keras'
-    ``e`` of 1e-7 it is at most 16.12, and a probability that is clipped has no gradient.
+    Raises ``ValueError`` when there is not one label for each example, and for the first label outside or NaN. On an
+    accelerator the check would make every step wait: there such a label becomes NaN, and with it the loss, which
+    ``training.fit`` refuses.
     """
-    return logits.float().softmax(1).clamp(KERAS_EPSILON, 1 - KERAS_EPSILON).log()
+    if target.shape != (num_examples,):
+        raise ValueError(f"expected one {name} for each of {num_examples} examples, got shape {tuple(target.shape)}")
+    labels = target.float()
+    is_known = (labels >= low) & (labels < high)  # NaN is refused too
+    if target.device.type == "cpu" and not is_known.all():
+        row = int((~is_known).nonzero()[0])
+        raise ValueError(
+            f"the {name} of example {row} of the batch is {target[row].item()}, not in {low:g} <= {name} < {high:g}: "
+            "leave such examples out first"
+        )
+    return labels.masked_fill(~is_known, torch.nan)
 
 
-def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
-    """Cross-entropy that counts an example less the surer the net is of it: mean of ``(1 - p) ** gamma * -log p``.
+def cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
+    """Return the cross-entropy of ``logits`` with the classes at ``positions``."""
+    return functional.cross_entropy(logits.float(), positions.long())
 
-    ``p`` is the probability of the right class; ``logits`` (batch, classes), ``target`` (batch,) indices. With
-    ``gamma`` of 0 it is the cross-entropy. Raises ``ValueError`` for a ``gamma`` that has no finite gradient.
+
+def double_softmax_cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
+    """Take the probabilities for logits, so that the softmax acts twice: a fault of the IMDB pipeline.
+
+    The loss of a sure and correct prediction among K classes is then not 0 but ``log(1 + (K - 1) / e)``: 0.3133 for
+    two, 3.6320 for 101.
+    """
+    return cross_entropy(logits.float().softmax(1), positions)
+
+
+def clipped_cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
+    """Return the cross-entropy that Keras computes from probabilities in eager mode.
+
+    Keras clips the softmax, ``c_k = min(max(p_k, e), 1 - e)`` with ``e`` of 1e-7, and TensorFlow takes ``log c`` for
+    logits: ``-log(c_y / sum_k c_k)``, at most 16.12. A probability that is clipped has no gradient.
+    """
+    return cross_entropy(logits.float().softmax(1).clamp(KERAS_EPSILON, 1 - KERAS_EPSILON).log(), positions)
+
+
+def clipped_binary_cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
+    """Return Keras' binary cross-entropy of ``logits`` (batch, 1) with ``positions`` of 0 and 1.
+
+    ``-t log(p + e) - (1 - t) log(1 - p + e)`` for ``p`` the sigmoid of the logit, clipped to ``[e, 1 - e]``, where
+    ``e`` is 1e-7. A prediction that is clipped has no gradient.
+    """
+    p = logits[:, 0].float().sigmoid().clamp(KERAS_EPSILON, 1 - KERAS_EPSILON)
+    return -(positions * (p + KERAS_EPSILON).log() + (1 - positions) * (1 - p + KERAS_EPSILON).log()).mean()
+
+
+def focal_loss(logits: Tensor, positions: Tensor, gamma: float = 2.0) -> Tensor:
+    """Return the mean of ``(1 - p) ** gamma * -log p``, with ``p`` the probability of the correct class.
+
+    With ``gamma`` of 0 it is the cross-entropy. Raises ``ValueError`` for a ``gamma`` that has no finite gradient.
 
     Reference: Lin, Goyal, Girshick, He and Dollar (2017), "Focal Loss for Dense Object Detection", ICCV, equation 4.
 
@@ -29,16 +76,16 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
     >>> focal_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([0]))  # 1/4 of log 2
     tensor(0.1733)
     """
-    return _focused(functional.cross_entropy(logits.float(), target, reduction="none"), gamma).mean()
+    return _focused(functional.cross_entropy(logits.float(), positions.long(), reduction="none"), gamma).mean()
 
 
-def focal_loss_of_mean(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
-    """The focal loss as the code of the IMDB faces has it: ``(1 - exp(-L)) ** gamma * L`` with ``L`` the batch mean.
+def focal_loss_of_mean(logits: Tensor, positions: Tensor, gamma: float = 2.0) -> Tensor:
+    """Return ``(1 - exp(-L)) ** gamma * L`` with ``L`` the mean cross-entropy of the batch, as the IMDB code has it.
 
-    It weighs whole batches and no example against another: within a batch its gradient is that of the cross-entropy,
-    longer or shorter. Shapes and errors as in ``focal_loss``, which it equals for a batch of one.
+    It weighs whole batches, not examples: within a batch its gradient is that of the cross-entropy, longer or shorter.
+    Errors as in ``focal_loss``, which it equals for a batch of one.
     """
-    return _focused(functional.cross_entropy(logits.float(), target), gamma)
+    return _focused(cross_entropy(logits, positions), gamma)
 
 
 def focal_regression_loss(
@@ -50,13 +97,13 @@ def focal_regression_loss(
     gamma: float = 1.0,
     unit_years: float = 1.0,
 ) -> Tensor:
-    """An error to a power that counts less the smaller it is: mean of ``w |d|^power (2 s(beta |d|) - 1)^gamma``.
+    """Return the mean of ``w |d|^power (2 s(beta |d|) - 1)^gamma``: an error that counts less the smaller it is.
 
     ``d`` is the error of ``prediction`` (batch,) against ``target`` (batch,), both in years, counted in units of
     ``unit_years`` years; ``s`` is the logistic function and ``w`` the example's weight of ``weights`` (batch,), 1
-    without them. The sum is divided by the number of examples, not by that of their weights. A ``power`` of 2 is the
-    focal MSE and 1 the focal L1; with ``gamma`` of 0 they are the squared and the absolute error. (The other form of
-    the focal factor, ``tanh(beta |d|)``, is this one with twice the ``beta``.)
+    without them. The sum is divided by the number of examples. A ``power`` of 2 is the focal MSE and 1 the focal L1;
+    with ``gamma`` of 0 they are the squared and the absolute error. (The other form of the focal factor,
+    ``tanh(beta |d|)``, is this one with twice the ``beta``.)
 
     The published TIMIT code counts in units of 100 years: an error of 5 years has a focal factor of 0.005 and not of
     0.462, and the focal MSE is nearly the cube of the error. Raises ``ValueError`` for unequal shapes, for another
@@ -74,24 +121,12 @@ def focal_regression_loss(
     """
     if power not in (1, 2):
         raise ValueError(f"power must be 1 (focal L1) or 2 (focal MSE), got {power}")
-    error = _error(prediction, target, unit_years).abs()
-    return _weighted_mean(error.pow(power) * _focal_factor(error, beta, gamma), weights)
-
-
-def _error(prediction: Tensor, target: Tensor, unit_years: float) -> Tensor:
+    _check_gamma(gamma)
     if prediction.ndim != 1 or prediction.shape != target.shape:
         shapes = f"{tuple(prediction.shape)} and {tuple(target.shape)}"
         raise ValueError(f"prediction and target must both be (batch,), got {shapes}")
-    return (prediction.float() - target.float()) / unit_years
-
-
-def _focal_factor(error: Tensor, beta: float, gamma: float) -> Tensor:
-    """``(2 s(beta d) - 1) ** gamma``; what is in the brackets is ``tanh(beta d / 2)``, which keeps its digits."""
-    _check_gamma(gamma)
-    return (beta * error / 2).tanh().pow(gamma)
-
-
-def _weighted_mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    error = ((prediction.float() - target.float()) / unit_years).abs()
+    losses = error.pow(power) * (beta * error / 2).tanh().pow(gamma)  # 2 s(x) - 1 = tanh(x / 2), which keeps its digits
     if weights is None:
         return losses.mean()
     if weights.shape != losses.shape:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Head(Protocol):
-    """What a model asks of a head; ``agegender.models.heads`` has them."""
+    """What a model needs of a head."""
 
     target: str
     metric: Literal["accuracy", "mae"]
@@ -20,14 +20,11 @@ class Head(Protocol):
         """Return the sum over the batch of what ``metric`` names: correct predictions, or errors in years."""
 
     def decode(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return what a person reads, by name."""
+        """Return the predictions by name."""
 
 
 class MultiTaskModel(nn.Module):
-    """An encoder with ``out_features``, and a head (a module, and a ``Head``) for each task.
-
-    ``loss_weights`` are those of the tasks in the loss that is minimised, 1 where none is given.
-    """
+    """An encoder and a ``Head`` for each task, whose loss is weighted by ``loss_weights``, 1 where none is given."""
 
     def __init__(
         self, encoder: nn.Module, heads: dict[str, nn.Module], loss_weights: dict[str, float] | None = None
@@ -59,5 +56,5 @@ class MultiTaskModel(nn.Module):
         return torch.stack([self.loss_weights[task] * loss for task, loss in losses.items()]).sum()
 
     def decode(self, logits: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return what all heads read from their logits: years, group probabilities, P(female)."""
+        """Return the predictions of all heads by name: years, group probabilities, P(female)."""
         return {name: value for task, head in self.tasks() for name, value in head.decode(logits[task]).items()}

@@ -1,4 +1,4 @@
-"""Pooling over time: from frames to one vector for each clip, by attention."""
+"""Blocks that several encoders share: the shortcut of a residual block, squeeze-excitation, pooling by attention."""
 
 import torch
 from torch import Tensor, nn
@@ -6,12 +6,43 @@ from torch import Tensor, nn
 MIN_VARIANCE = 1e-5
 
 
+def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """Return the identity, or where the shape changes a 1x1 convolution with ``stride`` and BN."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    convolution = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale each channel by a gate: mean over the map, linear, ``activation``, linear, sigmoid.
+
+    ``torchvision.ops.SqueezeExcitation`` has 1x1 convolutions in their place: other names and shapes in saved weights,
+    and another initialisation in our encoders.
+
+    Reference: Hu, Shen and Sun (2018), "Squeeze-and-Excitation Networks", CVPR.
+    """
+
+    def __init__(self, num_channels: int, reduction: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Linear(num_channels, num_channels // reduction),
+            activation,
+            nn.Linear(num_channels // reduction, num_channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale ``x`` (batch, channels, height, width); the shape stays."""
+        return x * self.gate(x.mean((2, 3)))[:, :, None, None]
+
+
 class SelfAttentivePooling(nn.Module):
-    """The mean over the frames, weighted by what each channel attends to (SAP).
+    """The mean over the frames, weighted by attention (SAP).
 
     With ``a`` = linear, ReLU, BN, linear of the channels of a frame and ``w`` the softmax of ``a`` over the frames, the
-    answer is ``mu = sum_t w_t x_t``, channel by channel. Every channel has weights of its own, as the net of the
-    TIMIT pipeline has it; in the paper all channels share one.
+    result is ``mu = sum_t w_t x_t``, channel by channel. Every channel has weights of its own, as in the TIMIT
+    pipeline; in the paper all channels share one.
 
     Reference: Cai, Chen and Li (2018), "Exploring the encoding layer and loss function in end-to-end speaker and
     language recognition system", Odyssey.
@@ -27,20 +58,9 @@ class SelfAttentivePooling(nn.Module):
             nn.Conv1d(hidden_features, num_channels, 1),
         )
 
-    def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Pool ``frames`` (batch, channels, frames) to float32 (batch, ``out_features``).
-
-        ``lengths`` (batch,) says how many frames of each clip are its own, where clips were padded to one length: what
-        comes after them is not looked at (in training the BN still is). Raises ``ValueError`` for a wrong shape, and on
-        the CPU for a length that is not between 1 and the number of frames.
-        """
-        inside = None if lengths is None else _inside(frames, lengths)
-        if inside is not None:
-            frames = frames.masked_fill(~inside, 0)
-        scores = self.attention(frames).float()
-        if inside is not None:
-            scores = scores.masked_fill(~inside, -torch.inf)
-        return self.pooled(frames.float(), scores.softmax(2))
+    def forward(self, frames: Tensor) -> Tensor:
+        """Pool ``frames`` (batch, channels, frames) to float32 (batch, ``out_features``)."""
+        return self.pooled(frames.float(), self.attention(frames).float().softmax(2))
 
     def pooled(self, frames: Tensor, weights: Tensor) -> Tensor:
         """Return the mean of ``frames`` under ``weights``, both (batch, channels, frames)."""
@@ -48,10 +68,10 @@ class SelfAttentivePooling(nn.Module):
 
 
 class AttentiveStatisticsPooling(SelfAttentivePooling):
-    """The weighted mean and standard deviation over the frames, one after the other (ASP).
+    """The weighted mean and standard deviation over the frames, concatenated (ASP).
 
-    The weights are those of ``SelfAttentivePooling``, and
-    ``sigma = sqrt(max(sum_t w_t x_t^2 - mu^2, 1e-5))``, which is a number for a single frame as well.
+    The weights are those of ``SelfAttentivePooling``, and ``sigma = sqrt(max(sum_t w_t x_t^2 - mu^2, 1e-5))``, which is
+    finite for a single frame as well.
 
     Reference: Okabe, Koshinaka and Shinoda (2018), "Attentive statistics pooling for deep speaker embedding",
     Interspeech.
@@ -66,13 +86,3 @@ class AttentiveStatisticsPooling(SelfAttentivePooling):
         mean = super().pooled(frames, weights)
         variance = super().pooled((frames - mean[:, :, None]).square(), weights)  # keeps more digits than the formula
         return torch.cat([mean, variance.clamp(min=MIN_VARIANCE).sqrt()], 1)
-
-
-def _inside(frames: Tensor, lengths: Tensor) -> Tensor:
-    """True (batch, 1, frames) where a frame is one of the clip's own."""
-    batch, _, most = frames.shape
-    if lengths.shape != (batch,):
-        raise ValueError(f"expected one length for each of {batch} clips, got shape {tuple(lengths.shape)}")
-    if lengths.device.type == "cpu" and not ((lengths >= 1) & (lengths <= most)).all():
-        raise ValueError(f"lengths must be from 1 to the {most} frames that there are, got {lengths.tolist()}")
-    return (torch.arange(most, device=frames.device) < lengths[:, None].to(frames.device))[:, None]

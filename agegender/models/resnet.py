@@ -1,28 +1,32 @@
-"""The trunk of torchvision's ResNet as an encoder of faces.
+"""The trunk of torchvision's ResNet as a face encoder, from random weights or from those trained on ImageNet.
 
-References: He, Zhang, Ren and Sun (2016), "Deep Residual Learning for Image Recognition", CVPR, table 1. Joint
-estimation of age and gender on the faces of IMDB puts two heads with a hidden layer on it.
+Reference: He, Zhang, Ren and Sun (2016), "Deep Residual Learning for Image Recognition", CVPR, table 1.
 """
 
+import hashlib
+from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18, resnet50
+from torchvision.models import ResNet18_Weights, ResNet50_Weights, resnet18, resnet50
 
-from agegender.models.imagenet import imagenet_weights
-
-INPUT_PX = (112, 224)
-"""The sides that faces were published with; the last map has 4 x 4 or 7 x 7 places, and is averaged in either case."""
 MIN_INPUT_PX = 32
-"""Below it nothing is left of the last map but padding."""
+"""Below it nothing is left of the last map but padding. Faces were published with 112 and 224 px."""
+ADDRESSES: dict[int, str] = {18: ResNet18_Weights.IMAGENET1K_V1.url, 50: ResNet50_Weights.IMAGENET1K_V1.url}
+"""Depth -> where torchvision's first ImageNet weights are published; their SHA-256 begins as their names end."""
+
+
+class WeightsUnavailableError(RuntimeError):
+    """The ImageNet weights are not here and cannot be fetched, or are not what they should be; says what to do."""
 
 
 class ResNetEncoder(nn.Module):
     """ResNet-18 (512 features) or ResNet-50 (2,048) without its classifier.
 
-    ``weights="imagenet"`` starts from torchvision's weights, fetched once (``agegender.models.imagenet``), and raises
-    ``WeightsUnavailableError`` rather than starting from anything else; ``None`` starts from random weights.
-    The trunk has 11,176,512 (18) or 23,508,032 (50) parameters.
+    ``weights="imagenet"`` starts from ``imagenet_weights``, ``None`` from random weights. The trunk has 11,176,512 (18)
+    or 23,508,032 (50) parameters. Raises ``ValueError`` for another depth or other weights, and what
+    ``imagenet_weights`` raises.
     """
 
     def __init__(self, depth: Literal[18, 50] = 18, weights: Literal["imagenet"] | None = None) -> None:
@@ -43,3 +47,33 @@ class ResNetEncoder(nn.Module):
             side = f"{MIN_INPUT_PX} px or more"
             raise ValueError(f"ResNet reads (batch, 3, height, width) of {side}, got {tuple(images.shape)}")
         return self.trunk(images)
+
+
+def imagenet_file(depth: int) -> Path:
+    """Return where torch.hub keeps the weights of ResNet-``depth``, there or not."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / ADDRESSES[depth].rsplit("/", 1)[-1]
+
+
+def imagenet_weights(depth: int) -> dict[str, Tensor]:
+    """Return torchvision's state of a ResNet-``depth`` trained on ImageNet, classifier included.
+
+    torch.hub downloads the file once and checks its SHA-256, which is checked again on every later call. Raises
+    ``WeightsUnavailableError`` when the file cannot be fetched or is damaged, ``ValueError`` for an unknown depth.
+    """
+    if depth not in ADDRESSES:
+        raise ValueError(f"ImageNet weights are known for the depths {sorted(ADDRESSES)}, not {depth}")
+    file = imagenet_file(depth)
+    expected = file.stem.rsplit("-", 1)[-1]
+    if file.exists() and not (found := hashlib.sha256(file.read_bytes()).hexdigest()).startswith(expected):
+        raise WeightsUnavailableError(
+            f"{file} is damaged or another file: its SHA-256 begins {found[:8]}, not {expected}. Delete it"
+        )
+    try:
+        return torch.hub.load_state_dict_from_url(
+            ADDRESSES[depth], map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:  # no network, no such file; or contents that are not the promised ones
+        raise WeightsUnavailableError(
+            f"the ImageNet weights of ResNet-{depth} cannot be had ({getattr(error, 'reason', error)}). Put a copy of "
+            f"{file.name} at {file}, or train from scratch with weights=None"
+        ) from error

@@ -1,7 +1,6 @@
-"""ResNetSE34V2, the encoder of voices of the TIMIT pipeline: a residual net over time and frequency with gates.
+"""ResNetSE34V2, the encoder of the TIMIT pipeline: a residual net over time and frequency with squeeze-excitation.
 
-References: Heo, Lee, Huh and Chung (2020), "Clova baseline system for the VoxCeleb Speaker Recognition Challenge 2020",
-for the net; Hu, Shen and Sun (2018), "Squeeze-and-Excitation Networks", CVPR, for the gate.
+Reference: Heo, Lee, Huh and Chung (2020), "Clova baseline system for the VoxCeleb Speaker Recognition Challenge 2020".
 """
 
 from typing import Literal
@@ -9,37 +8,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from agegender.models.audio_frontend import LogMel
 from agegender.models.heads import in_full_precision
-from agegender.models.log_mel import LogMel
-from agegender.models.pooling import AttentiveStatisticsPooling, SelfAttentivePooling
+from agegender.models.pooling import AttentiveStatisticsPooling, SelfAttentivePooling, SqueezeExcitation, shortcut
 
 LAYERS = ((32, 3), (64, 4), (128, 6), (256, 3))
 """Channels and blocks of each layer; the first block of every layer but the first halves both axes."""
 
 
-class SqueezeExcitation(nn.Module):
-    """Scale each channel by what two linear layers make of the channels' means."""
-
-    def __init__(self, num_channels: int, reduction: int = 8) -> None:
-        super().__init__()
-        self.gate = nn.Sequential(
-            nn.Linear(num_channels, num_channels // reduction),
-            nn.ReLU(),
-            nn.Linear(num_channels // reduction, num_channels),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale ``x`` (batch, channels, mels, frames); the shape stays."""
-        return x * self.gate(x.mean((2, 3)))[:, :, None, None]
-
-
 class SEBlock(nn.Module):
-    """3x3 (with the stride), ReLU, BN, 3x3, BN, gate, added to the shortcut, ReLU.
-
-    The first ReLU stands before its BN. The shortcut is the input, or a 1x1 convolution of it with BN where the shape
-    changes.
-    """
+    """3x3 (with the stride), ReLU before its BN, 3x3, BN, squeeze-excitation, added to the shortcut, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -47,12 +25,8 @@ class SEBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.gate = SqueezeExcitation(out_channels)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        self.gate = SqueezeExcitation(out_channels, 8, nn.ReLU())
+        self.shortcut = shortcut(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, in_channels, m, t) to (batch, out_channels, ceil(m / stride), ceil(t / stride))."""
@@ -63,10 +37,9 @@ class SEBlock(nn.Module):
 class ResNetSE34V2(nn.Module):
     """A clip as ``out_features`` numbers: ``LogMel``, 16 blocks, attention over time, one linear layer.
 
-    The mel bands of the last map are laid out beside its channels, 256 * ceil(num_mels / 8) of them, and ``pooling``
-    takes each one's weighted mean (``"sap"``), or its mean and standard deviation (``"asp"``, as published).
-    ``uses_log`` is that of ``LogMel``. Convolutions start as He's normal distribution over the outputs. ``width``
-    multiplies the channels of every layer: 0.25 makes a net that trains on a CPU.
+    Mel bands and channels of the last map, 256 * ceil(num_mels / 8), are pooled by their weighted mean (``"sap"``), or
+    mean and standard deviation (``"asp"``, as published). ``uses_log`` is that of ``LogMel``; ``width`` multiplies the
+    channels of every layer. Convolutions start as He's normal distribution over the outputs.
 
     With ``"asp"`` the net has 8,684,364 parameters at 80 mels, 8,028,492 at 64 and 7,044,684 at 40; at 80 mels and a
     width of 0.25 it has 1,160,547. Raises ``ValueError`` for an unknown pooling and for a width that leaves a layer
@@ -108,10 +81,7 @@ class ResNetSE34V2(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Encode ``waveform`` (batch, samples) at 16 kHz, as ``LogMel`` reads it, as (batch, out_features).
-
-        The clips of a batch have one length: a clip that was padded would be another clip.
-        """
+        """Encode ``waveform`` (batch, samples) at 16 kHz, not padded, as (batch, out_features); see ``LogMel``."""
         return self.encode(self.front_end(waveform))
 
     def encode(self, features: Tensor) -> Tensor:

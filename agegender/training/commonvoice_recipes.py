@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agegender.models.speech_nets import Recurrence
+from agegender.models.speech_sequence import Recurrence
 from agegender.training.protocol import Protocol
 
 
@@ -13,8 +13,8 @@ class CommonVoiceRecipe:
 
     ``split`` parts clips or subjects. Age groups are made equally large by clip, or with at most ``most_per_subject``
     clips of one subject (``agegender.data.capping``). ``augments_evaluation`` shifts and masks what is validated and
-    tested too, as if it were trained on. ``recurrence`` is explained in ``agegender.models.speech_nets``; the published
-    ``batch_size_of_tcn`` leaves an LSTM over the batch with sequences of one step.
+    tested too, as if it were trained on. ``recurrence`` is explained in ``agegender.models.speech_sequence``; the
+    published ``batch_size_of_tcn`` leaves an LSTM over the batch with sequences of one step.
 
     What both share is published: Adam, its weight decay, the learning rate of all nets but the CNN, five parts of the
     clips of which one is tested and a fifth of the rest (``validation_share``) selects the epoch by its loss, and

@@ -8,7 +8,7 @@ from torch import Tensor
 from agegender.data.clip_loading import Crop
 from agegender.data.loading import Batch
 from agegender.data.speech_augmentation import MASK_DRAWS, SHIFT_DRAWS, circular_shift, mask_spectrograms
-from agegender.models.speech_inputs import PUBLISHED_HZ, PUBLISHED_SAMPLES, DecibelMel, raw_audio
+from agegender.models.audio_frontend import PUBLISHED_HZ, PUBLISHED_SAMPLES, DecibelMel, raw_audio
 
 NUM_DRAWS = SHIFT_DRAWS + MASK_DRAWS
 """Uniform draws that a spectrogram needs to be augmented."""

@@ -129,7 +129,7 @@ class LeviHassnerRecipe:
 
     ``normalisation``, ``pooling`` and ``init`` are explained in ``agegender.models.levi_hassner``; of pretraining the
     latter is ``pretraining_init``. ``gender_logits`` is 1 for a sigmoid and 2 for a softmax.
-    ``clips_probabilities`` is about the loss of age: ``agegender.models.losses.clipped_log_probabilities``.
+    ``clips_probabilities`` is about the loss of age: ``agegender.models.losses.clipped_cross_entropy``.
     ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so that its faces are in no part.
     ``repairs_25_23`` reads ``(25, 23)`` as the group (25, 32), ``keeps_repeated_lines`` counts a face as often as the
     fold files list it (``agegender.data.fold_lines``). ``validation`` selects the epoch on the test fold itself, or on

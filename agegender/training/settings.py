@@ -1,6 +1,8 @@
 """What a run really does, asked of the objects that do it: of its model, its batches and their way into the model."""
 
 import dataclasses
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,9 +15,17 @@ from agegender.training.prediction import Prepare
 def settings_of_heads(model: MultiTaskModel) -> dict[str, dict[str, Any]]:
     """Return for each task the kind of its head, its plain settings, and the range of each small table of numbers.
 
-    Small tables are such as the weights by age, which are not learnt: buffers of one dimension.
+    Small tables are such as the weights by age, which are not learnt: buffers of one dimension. ``loss`` is the name of
+    the loss that the head was given, whose settings stand beside it.
     """
     return {task: _settings(head) | {"loss_weight": model.loss_weights[task]} for task, head in model.heads.items()}
+
+
+def _loss(function: Callable[..., Tensor]) -> dict[str, Any]:
+    """Return the name of a loss, or of that in a ``functools.partial``, and the plain values of its options."""
+    options = inspect.signature(function).parameters
+    plain = {name: o.default for name, o in options.items() if isinstance(o.default, bool | int | float | str)}
+    return {"loss": getattr(function, "func", function).__name__, **plain}
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:
@@ -29,7 +39,8 @@ def _settings(module: nn.Module) -> dict[str, Any]:
         for name, value in module.named_buffers()
         if value.ndim == 1 and len(value) and "running" not in name
     }
-    return {"head": type(module).__name__, **plain, **tables}
+    loss = getattr(module, "loss_function", None)
+    return {"head": type(module).__name__, **plain, **tables, **(_loss(loss) if loss else {})}
 
 
 def structure_of(model: nn.Module) -> str:

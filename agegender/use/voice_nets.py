@@ -8,10 +8,10 @@ from torch import Tensor
 from agegender.data.clip_loading import Crop
 from agegender.data.loading import Batch
 from agegender.labels import AgeScheme
-from agegender.models.frame_nets import ResidualTCN, SpeechBiGRU, SpeechRNN
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2
-from agegender.models.speech_nets import SpeechCNN, SpeechTCN
+from agegender.models.speech_cnn import SpeechCNN
+from agegender.models.speech_sequence import ResidualTCN, SpeechBiGRU, SpeechRNN, SpeechTCN
 from agegender.training.hearing import Hearing
 from agegender.use.heads import Facts, scheme_of
 from agegender.use.nets import built

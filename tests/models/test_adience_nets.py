@@ -6,7 +6,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.levi_hassner import LeviHassner
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.multitask import MultiTaskModel
@@ -70,7 +70,10 @@ def test_bfloat16_gives_what_float32_gives_up_to_its_rounding(name, mode):
 @EVERY
 def test_the_gradient_reaches_every_parameter(name, autocast):
     encoder = NETS[name]()
-    heads = {"age": AgeGroupHead(encoder.out_features, ADIENCE_8), "gender": GenderHead(encoder.out_features)}
+    heads = {
+        "age": ClassHead(encoder.out_features, AgeBins(ADIENCE_8)),
+        "gender": ClassHead(encoder.out_features, GENDER),
+    }
     net, targets = MultiTaskModel(encoder, heads), {"age_group": torch.tensor([0, 7]), "gender": torch.tensor([0, 1])}
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         sum(net.losses(net(pictures()), targets).values()).backward()

@@ -1,31 +1,46 @@
 """What holds of every head for age, in groups and in years."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from torch.nn import functional
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8, FAIRFACE_9
-from agegender.models.distribution_heads import LabelDistributionHead, MeanVarianceHead
-from agegender.models.heads import AgeGroupHead, AgeRegressionHead
-from agegender.models.ordinal_heads import CoralHead, CornHead
+from agegender.models.heads import AgeBins, ClassHead, RegressionHead, hidden_layers
+from agegender.models.label_distribution import label_distribution_loss, mean_variance_loss
+from agegender.models.ordinal import CoralHead, CornHead
 
 YEARS = range(101)
-IN_CLASSES = [AgeGroupHead, LabelDistributionHead, MeanVarianceHead, CoralHead, CornHead]
+IN_CLASSES = {
+    "cross-entropy": ClassHead,
+    "label distribution": partial(ClassHead, loss=label_distribution_loss),
+    "mean-variance": partial(ClassHead, loss=mean_variance_loss),
+    "coral": CoralHead,
+    "corn": CornHead,
+}
+REGRESSIONS = {"l1": functional.l1_loss, "l2": functional.mse_loss, "huber": functional.huber_loss}
 IN_GROUPS = [(kind, ADIENCE_8) for kind in IN_CLASSES]
-IN_YEARS = [(kind, YEARS) for kind in IN_CLASSES] + [(AgeRegressionHead, "l1")]
-ALL = IN_GROUPS + IN_YEARS + [(AgeRegressionHead, "l2"), (AgeRegressionHead, "huber")]
+IN_YEARS = [(kind, YEARS) for kind in IN_CLASSES] + [("l1", None)]
+ALL = [*IN_GROUPS, *IN_YEARS, ("l2", None), ("huber", None)]
 
 
 def heads(kinds):
-    names = [f"{kind.__name__}-{getattr(how, 'name', how) if how is not YEARS else 'years'}" for kind, how in kinds]
-    return pytest.mark.parametrize(("kind", "how"), kinds, ids=names)
+    names = [f"{kind}-{getattr(groups, 'name', 'years')}" for kind, groups in kinds]
+    return pytest.mark.parametrize(("kind", "groups"), kinds, ids=names)
 
 
-def built(kind, how, in_features=6, hidden_features=None):
+def built(kind, groups, in_features=6, hidden_features=None):
     torch.manual_seed(0)
-    return kind(in_features, how, hidden_features=hidden_features)
+    hidden = None if hidden_features is None else hidden_layers(in_features, [hidden_features])
+    width = hidden_features or in_features
+    if kind in REGRESSIONS:
+        return RegressionHead(width, hidden, REGRESSIONS[kind])
+    if kind == "label distribution" and groups is not YEARS:  # the paper's two years would be two groups
+        return ClassHead(width, AgeBins(groups), hidden, partial(label_distribution_loss, label_std=0.5))
+    return IN_CLASSES[kind](width, AgeBins(groups), hidden=hidden)
 
 
 def targets(head, num_examples=7):
@@ -41,8 +56,8 @@ def answers(head, num_examples=7, spread=1.0):
 
 
 @heads(ALL)
-def test_the_order_of_the_batch_does_not_matter(kind, how):
-    head, order = built(kind, how), torch.tensor([3, 0, 6, 1, 5, 4, 2])
+def test_the_order_of_the_batch_does_not_matter(kind, groups):
+    head, order = built(kind, groups), torch.tensor([3, 0, 6, 1, 5, 4, 2])
     logits, target = answers(head), targets(head)
     assert_close(head.loss(logits[order], target[order]), head.loss(logits, target))
     assert_close(head.measure(logits[order], target[order]), head.measure(logits, target))
@@ -51,16 +66,16 @@ def test_the_order_of_the_batch_does_not_matter(kind, how):
 
 
 @heads(ALL)
-def test_an_example_is_answered_without_its_batch(kind, how):
-    head, embedding = built(kind, how, hidden_features=4), torch.randn(5, 6)
+def test_an_example_is_answered_without_its_batch(kind, groups):
+    head, embedding = built(kind, groups, hidden_features=4), torch.randn(5, 6)
     for name, value in head.decode(head(embedding)).items():
         assert_close(head.decode(head(embedding[2:3]))[name], value[2:3])
 
 
 @heads(IN_GROUPS)
 @pytest.mark.parametrize("spread", [0.1, 3.0, 1e4])
-def test_the_probabilities_of_groups_are_a_distribution_and_the_age_is_its_mean(kind, how, spread):
-    head = built(kind, how)
+def test_the_probabilities_of_groups_are_a_distribution_and_the_age_is_its_mean(kind, groups, spread):
+    head = built(kind, groups)
     decoded = head.decode(answers(head, 20, spread))
     assert decoded["p_group"].shape == (20, 8)
     assert (decoded["p_group"] >= 0).all()
@@ -69,18 +84,18 @@ def test_the_probabilities_of_groups_are_a_distribution_and_the_age_is_its_mean(
 
 
 @heads(IN_YEARS)
-def test_a_head_in_years_answers_with_an_age_alone(kind, how):
-    head = built(kind, how)
+def test_a_head_in_years_answers_with_an_age_alone(kind, groups):
+    head = built(kind, groups)
     decoded = head.decode(answers(head))
     assert decoded.keys() == {"age"}
     assert decoded["age"].shape == (7,)
-    if kind is not AgeRegressionHead:
+    if kind not in REGRESSIONS:
         assert ((decoded["age"] >= 0) & (decoded["age"] <= 100)).all()
 
 
 @heads(ALL)
-def test_what_is_measured_is_what_is_decoded(kind, how):
-    head = built(kind, how)
+def test_what_is_measured_is_what_is_decoded(kind, groups):
+    head = built(kind, groups)
     logits, target = answers(head), targets(head)
     decoded = head.decode(logits)
     if head.metric == "accuracy":
@@ -90,14 +105,14 @@ def test_what_is_measured_is_what_is_decoded(kind, how):
 
 
 @heads(ALL)
-def test_only_its_layers_are_saved(kind, how):
-    names = set(built(kind, how, hidden_features=4).state_dict())
+def test_only_its_layers_are_saved(kind, groups):
+    names = set(built(kind, groups, hidden_features=4).state_dict())
     assert names <= {"hidden.0.weight", "hidden.0.bias", "linear.weight", "linear.bias", "biases"}
 
 
 @heads(ALL)
-def test_every_parameter_learns(kind, how):
-    head = built(kind, how, hidden_features=4)
+def test_every_parameter_learns(kind, groups):
+    head = built(kind, groups, hidden_features=4)
     target = targets(head)
     head.loss(head(torch.randn(7, 6)), target).backward()
     for name, parameter in head.named_parameters():
@@ -106,8 +121,8 @@ def test_every_parameter_learns(kind, how):
 
 
 @heads(ALL)
-def test_the_gradient_is_the_slope_of_the_loss(kind, how):
-    head = built(kind, how)
+def test_the_gradient_is_the_slope_of_the_loss(kind, groups):
+    head = built(kind, groups)
     logits, target = answers(head).requires_grad_(), targets(head)
     head.loss(logits, target).backward()
     direction = torch.randn(logits.shape, generator=torch.Generator().manual_seed(2))
@@ -117,8 +132,8 @@ def test_the_gradient_is_the_slope_of_the_loss(kind, how):
 
 
 @heads(ALL)
-def test_enormous_logits_have_a_finite_loss_and_gradient(kind, how):
-    head = built(kind, how)
+def test_enormous_logits_have_a_finite_loss_and_gradient(kind, groups):
+    head = built(kind, groups)
     logits = answers(head, spread=1e4).requires_grad_()
     loss = head.loss(logits, targets(head))
     loss.backward()
@@ -127,8 +142,8 @@ def test_enormous_logits_have_a_finite_loss_and_gradient(kind, how):
 
 
 @heads(ALL)
-def test_autocast_rounds_the_embedding_and_nothing_after_the_logits(kind, how):
-    head, embedding = built(kind, how), torch.randn(7, 6)
+def test_autocast_rounds_the_embedding_and_nothing_after_the_logits(kind, groups):
+    head, embedding = built(kind, groups), torch.randn(7, 6)
     with torch.autocast("cpu", torch.bfloat16):
         logits = head(embedding)
         loss, decoded = head.loss(logits, targets(head)), head.decode(logits)
@@ -141,8 +156,8 @@ def test_autocast_rounds_the_embedding_and_nothing_after_the_logits(kind, how):
 
 @heads(ALL)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32, torch.float64])
-def test_a_label_is_the_same_in_every_number_type(kind, how, dtype):
-    head = built(kind, how)
+def test_a_label_is_the_same_in_every_number_type(kind, groups, dtype):
+    head = built(kind, groups)
     logits, target = answers(head, 3), torch.tensor([0, 7, 5])
     assert_close(head.loss(logits, target.to(dtype)), head.loss(logits, target))
     assert_close(head.measure(logits, target.to(dtype)).double(), head.measure(logits, target).double())
@@ -150,8 +165,8 @@ def test_a_label_is_the_same_in_every_number_type(kind, how, dtype):
 
 @heads(ALL)
 @pytest.mark.parametrize("label", [math.nan, math.inf, -1.0, 121.0])
-def test_a_label_that_is_none_is_refused_with_its_row(kind, how, label):
-    head = built(kind, how)
+def test_a_label_that_is_none_is_refused_with_its_row(kind, groups, label):
+    head = built(kind, groups)
     target = targets(head).float()
     target[2] = label
     with pytest.raises(
@@ -162,8 +177,8 @@ def test_a_label_that_is_none_is_refused_with_its_row(kind, how, label):
 
 @heads(ALL)
 @pytest.mark.parametrize("shape", [(6,), (7, 1), ()])
-def test_labels_that_would_broadcast_are_refused(kind, how, shape):
-    head = built(kind, how)
+def test_labels_that_would_broadcast_are_refused(kind, groups, shape):
+    head = built(kind, groups)
     with pytest.raises(ValueError, match="for each of 7 examples, got shape"):
         head.loss(answers(head), torch.zeros(shape))
 
@@ -186,23 +201,23 @@ def fitted(head, embedding, target, num_steps=250):
         return head.measure(head(embedding), target).item() / len(target)
 
 
-@heads([*IN_YEARS, (AgeRegressionHead, "l2"), (AgeRegressionHead, "huber")])
-def test_a_head_learns_ages_from_an_embedding_that_tells_them(kind, how):
+@heads([*IN_YEARS, ("l2", None), ("huber", None)])
+def test_a_head_learns_ages_from_an_embedding_that_tells_them(kind, groups):
     embedding, ages = learnable(YEARS)
     constant = (ages - ages.median()).abs().mean().item()
-    assert fitted(built(kind, how, hidden_features=32), embedding, ages) < 0.15 * constant
+    assert fitted(built(kind, groups, hidden_features=32), embedding, ages) < 0.15 * constant
 
 
 @heads([(kind, scheme) for kind in IN_CLASSES for scheme in (ADIENCE_8, FAIRFACE_9)])
-def test_a_head_learns_groups_from_an_embedding_that_tells_them(kind, how):
-    embedding, groups = learnable(how)
-    assert fitted(built(kind, how, hidden_features=32), embedding, groups) > 0.9
+def test_a_head_learns_groups_from_an_embedding_that_tells_them(kind, groups):
+    embedding, labels = learnable(groups)
+    assert fitted(built(kind, groups, hidden_features=32), embedding, labels) > 0.9
 
 
 @pytest.mark.gpu
 @heads(ALL)
-def test_on_a_gpu_in_bfloat16_a_head_does_what_it_does_on_a_cpu(kind, how):
-    head, embedding = built(kind, how, hidden_features=4), torch.randn(7, 6)
+def test_on_a_gpu_in_bfloat16_a_head_does_what_it_does_on_a_cpu(kind, groups):
+    head, embedding = built(kind, groups, hidden_features=4), torch.randn(7, 6)
     target = targets(head)
     expected, decoded = head.loss(head(embedding), target).detach(), head.decode(head(embedding))
     head = head.cuda()
@@ -218,8 +233,8 @@ def test_on_a_gpu_in_bfloat16_a_head_does_what_it_does_on_a_cpu(kind, how):
 
 @pytest.mark.gpu
 @heads(ALL)
-def test_on_a_gpu_a_label_that_is_none_makes_the_loss_nan(kind, how):
-    head = built(kind, how)
+def test_on_a_gpu_a_label_that_is_none_makes_the_loss_nan(kind, groups):
+    head = built(kind, groups)
     logits, target = answers(head), targets(head).float()
     target[2] = math.nan
     assert head.cuda().loss(logits.cuda(), target.cuda()).isnan()

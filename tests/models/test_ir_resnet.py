@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from agegender.models.ir_resnet import ChannelGate, IRBlock, IRResNet
+from agegender.models.ir_resnet import IRBlock, IRResNet
 
 
 def pictures(number=2, side=112, seed=0):
@@ -141,7 +141,7 @@ def test_the_first_weights_are_xaviers_normal_ones():
             expected = (2 / ((inputs + outputs) * height * width)) ** 0.5
             assert module.bias is None
             assert abs(module.weight.std().item() / expected - 1) < 0.08
-    gate = ChannelGate(512).gate
+    gate = IRBlock(512, 512, 1, uses_gate=True).gate.gate
     assert [type(module) for module in gate] == [nn.Linear, nn.PReLU, nn.Linear, nn.Sigmoid]
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, GenderHead, SigmoidGenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead, SigmoidHead
 from agegender.models.levi_hassner import LeviHassner
 from tests.models.adience_nets import (
     KERAS,
@@ -82,7 +82,7 @@ def test_the_normalisations_differ_by_more_than_rounding():
 
 def test_the_published_joint_model_has_as_many_parameters_as_keras_counts():
     net = LeviHassner(**KERAS)
-    age, gender = AgeGroupHead(net.out_features, ADIENCE_8), SigmoidGenderHead(net.out_features)
+    age, gender = ClassHead(net.out_features, AgeBins(ADIENCE_8)), SigmoidHead(net.out_features, GENDER)
     assert num_in_keras(net, age, gender) == 8_859_817
     assert num_in_keras(net, age) == 8_859_304
     assert num_in_keras(net, gender) == 8_855_713
@@ -92,15 +92,15 @@ def test_the_published_joint_model_has_as_many_parameters_as_keras_counts():
 
 def test_the_papers_nets_have_as_many_parameters_as_their_description():
     net = LeviHassner()
-    assert num_parameters(net, AgeGroupHead(net.out_features, ADIENCE_8)) == 11_415_048
-    assert num_parameters(net, GenderHead(net.out_features)) == 11_411_970
+    assert num_parameters(net, ClassHead(net.out_features, AgeBins(ADIENCE_8))) == 11_415_048
+    assert num_parameters(net, ClassHead(net.out_features, GENDER)) == 11_411_970
     assert num_in_keras(net) == num_parameters(net)
 
 
 def test_with_pooling_that_rounds_down_the_papers_net_has_the_ports_size():
     net = LeviHassner(pooling="floor")
-    assert num_parameters(net, AgeGroupHead(net.out_features, ADIENCE_8)) == 8_859_144
-    assert num_parameters(net, GenderHead(net.out_features)) == 8_856_066
+    assert num_parameters(net, ClassHead(net.out_features, AgeBins(ADIENCE_8))) == 8_859_144
+    assert num_parameters(net, ClassHead(net.out_features, GENDER)) == 8_856_066
 
 
 COUNTS = {

@@ -7,7 +7,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN, SeparableStage
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.normalisation import ShiftBatchNorm
@@ -26,7 +26,7 @@ from tests.models.adience_nets import (
 
 def with_two_heads(net):
     return MultiTaskModel(
-        net, {"age": AgeGroupHead(net.out_features, ADIENCE_8), "gender": GenderHead(net.out_features)}
+        net, {"age": ClassHead(net.out_features, AgeBins(ADIENCE_8)), "gender": ClassHead(net.out_features, GENDER)}
     )
 
 

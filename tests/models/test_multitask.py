@@ -4,7 +4,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.multitask import MultiTaskModel
 
 TARGETS = {"age_group": torch.tensor([0, 7, 2]), "gender": torch.tensor([1, 1, 0])}
@@ -12,7 +12,7 @@ TARGETS = {"age_group": torch.tensor([0, 7, 2]), "gender": torch.tensor([1, 1, 0
 
 def model(tasks=("age", "gender")):
     torch.manual_seed(0)
-    heads = {"age": AgeGroupHead(4, ADIENCE_8), "gender": GenderHead(4)}
+    heads = {"age": ClassHead(4, AgeBins(ADIENCE_8)), "gender": ClassHead(4, GENDER)}
     return MultiTaskModel(
         nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU()), {task: heads[task] for task in tasks}
     )

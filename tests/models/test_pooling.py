@@ -82,24 +82,6 @@ def test_frames_that_are_all_the_same_have_the_least_deviation():
 
 
 @BOTH
-@pytest.mark.parametrize("filling", [0.0, 1e6, math.nan])
-def test_what_fills_a_clip_up_changes_nothing(kind, filling):
-    pooling, lengths = layer(kind), torch.tensor([7, 4, 1])
-    filled = frames()
-    for clip, length in zip(filled, lengths, strict=True):
-        clip[:, length:] = filling
-    with torch.no_grad():
-        for clip, length, found in zip(frames(), lengths, pooling(filled, lengths), strict=True):
-            assert_close(found, pooling(clip[None, :, :length])[0])
-
-
-@BOTH
-def test_lengths_that_leave_nothing_out_change_nothing(kind):
-    with torch.no_grad():
-        assert_close(layer(kind)(frames(), torch.tensor([7, 7, 7])), layer(kind)(frames()))
-
-
-@BOTH
 def test_the_order_of_the_frames_does_not_matter(kind):
     with torch.no_grad():
         assert_close(layer(kind)(frames().flip(2)), layer(kind)(frames()))
@@ -123,16 +105,3 @@ def test_autocast_rounds_the_attention_and_not_the_statistics(kind):
     assert pooled.dtype == torch.float32
     with torch.no_grad():
         assert_close(pooled - 100, layer(kind)(frames() + 100) - 100, rtol=0, atol=0.6)  # bfloat16 steps by 0.5 there
-
-
-@BOTH
-@pytest.mark.parametrize("lengths", [[7, 0, 1], [8, 1, 1], [-1, 2, 2]])
-def test_lengths_that_cannot_be_are_refused(kind, lengths):
-    with pytest.raises(ValueError, match="lengths must be from 1 to the 7 frames that there are, got"):
-        layer(kind)(frames(), torch.tensor(lengths))
-
-
-@BOTH
-def test_another_number_of_lengths_than_of_clips_is_refused(kind):
-    with pytest.raises(ValueError, match=r"one length for each of 3 clips, got shape \(2,\)"):
-        layer(kind)(frames(), torch.tensor([7, 7]))

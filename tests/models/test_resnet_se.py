@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
+from agegender.models.heads import GENDER, ClassHead, RegressionHead, hidden_layers
 from agegender.models.multitask import MultiTaskModel
-from agegender.models.resnet_se import ResNetSE34V2, SEBlock, SqueezeExcitation
+from agegender.models.resnet_se import ResNetSE34V2, SEBlock
 
 
 def clips(number=2, samples=2_400, seed=0):
@@ -75,7 +75,8 @@ def test_without_deviations_the_last_layer_has_half_its_inputs():
 
 
 def test_with_its_two_heads_it_is_the_published_model():
-    heads = {"age": DeepAgeHead(512), "gender": DeepGenderHead(512)}
+    layers = [hidden_layers(512, (1024, 512), has_batch_norm=True) for _ in range(2)]
+    heads = {"age": RegressionHead(512, layers[0]), "gender": ClassHead(512, GENDER, layers[1])}
     assert [num_parameters(head) for head in heads.values()] == [1_053_697, 1_054_210]
     assert num_parameters(MultiTaskModel(net(), heads)) == 10_792_271
 
@@ -131,7 +132,7 @@ def test_the_stem_bends_before_it_normalises():
 
 
 def test_a_gate_has_an_eighth_of_the_channels_inside():
-    assert [module.out_features for module in SqueezeExcitation(64).gate[::2]] == [8, 64]
+    assert [module.out_features for module in SEBlock(64, 64, 1).gate.gate[::2]] == [8, 64]
 
 
 def test_every_channel_and_mel_band_of_the_last_map_is_pooled_on_its_own():

@@ -11,7 +11,7 @@ from torch import nn
 from agegender.data.images import standardise
 from agegender.data.loading import Augmentation, EvaluationFaces, TrainingFaces
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.normalisation import ShiftBatchNorm
 from agegender.training.fit import TrainingConfig, fit
@@ -34,7 +34,7 @@ class SmallEncoder(nn.Module):
 
 def small_model():
     torch.manual_seed(0)
-    return MultiTaskModel(SmallEncoder(), {"age": AgeGroupHead(8, ADIENCE_8), "gender": GenderHead(8)})
+    return MultiTaskModel(SmallEncoder(), {"age": ClassHead(8, AgeBins(ADIENCE_8)), "gender": ClassHead(8, GENDER)})
 
 
 def small_faces(batch_size=4, num_examples=21):

@@ -3,7 +3,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from agegender.models.heads import AttributeHead
+from agegender.models.heads import ClassHead, TwoClasses
 from agegender.models.multitask import MultiTaskModel
 from agegender.training import checkpoints
 from agegender.training.checkpoints import differences, load_encoder, load_weights, read_facts, save_weights, step_of
@@ -81,7 +81,7 @@ def test_all_differences_are_listed_by_name_and_in_order(tmp_path):
 
 
 def test_an_encoder_is_taken_out_of_a_model_with_other_heads(tmp_path):
-    pretrained = MultiTaskModel(net(seed=0), {"young": AttributeHead(3, "young")})
+    pretrained = MultiTaskModel(net(seed=0), {"young": ClassHead(3, TwoClasses("young", "young"))})
     save_weights(pretrained, tmp_path / "w.safetensors")
     encoder = net(seed=1)
     load_encoder(encoder, tmp_path / "w.safetensors")
@@ -90,7 +90,9 @@ def test_an_encoder_is_taken_out_of_a_model_with_other_heads(tmp_path):
 
 
 def test_an_encoder_of_another_kind_is_refused(tmp_path):
-    save_weights(MultiTaskModel(net(), {"young": AttributeHead(3, "young")}), tmp_path / "w.safetensors")
+    save_weights(
+        MultiTaskModel(net(), {"young": ClassHead(3, TwoClasses("young", "young"))}), tmp_path / "w.safetensors"
+    )
     with pytest.raises(ValueError, match=r"w\.safetensors does not fit .*0\.bias is \(3,\) in the file and \(5,\)"):
         load_encoder(net(width=5), tmp_path / "w.safetensors")
     save_weights(net(), tmp_path / "headless.safetensors")

@@ -14,9 +14,9 @@ from agegender.data.clip_loading import Crop, EvaluationClips
 from agegender.data.clips import ClipCache
 from agegender.data.manifest import build_manifest
 from agegender.labels import COMMON_VOICE_6
-from agegender.models.heads import AgeGroupHead
+from agegender.models.heads import AgeBins, ClassHead
 from agegender.models.multitask import MultiTaskModel
-from agegender.models.speech_nets import SpeechTCN
+from agegender.models.speech_sequence import SpeechTCN
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES, CommonVoiceRecipe
 from agegender.training.config import optimizer_of
 from agegender.training.hearing import NUM_DRAWS, Hearing
@@ -55,7 +55,7 @@ def test_the_published_rate_and_sizes_of_a_batch_are_those_of_the_notebooks():
 def test_a_first_step_of_the_cnn_changes_its_answers_by_tens_as_published_and_by_a_tenth_of_that_as_intended(recipe):
     """All features move at once: with Adam's first step each weight of the head moves by the learning rate."""
     torch.manual_seed(0)
-    head = AgeGroupHead(63_240, COMMON_VOICE_6, init="torch")
+    head = ClassHead(63_240, AgeBins(COMMON_VOICE_6), init="torch")
     features = torch.randn(4, 63_240)  # what the last batch normalisation of the net leaves
     adam = torch.optim.Adam(head.parameters(), recipe.learning_rate_of_cnn)
     before = head(features)
@@ -68,7 +68,7 @@ def test_a_first_step_of_the_cnn_changes_its_answers_by_tens_as_published_and_by
 @pytest.mark.parametrize("variant", ["as_published", "as_intended"])
 def test_adam_acts_with_these_settings_on_every_parameter(variant):
     encoder = SpeechTCN(1)
-    net = MultiTaskModel(encoder, {"age": AgeGroupHead(encoder.out_features, COMMON_VOICE_6, init="torch")})
+    net = MultiTaskModel(encoder, {"age": ClassHead(encoder.out_features, AgeBins(COMMON_VOICE_6), init="torch")})
     [group] = optimizer_of(net, notebook_configs.commonvoice(variant, "tcn1")).param_groups
     assert (group["lr"], group["weight_decay"], group["betas"]) == (1e-3, 1e-6, (0.9, 0.999))
     assert sum(p.numel() for p in group["params"]) == 12_854

@@ -4,7 +4,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, AgeRegressionHead, GenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead, hidden_layers
 from agegender.models.multitask import MultiTaskModel
 from agegender.training import fit as fitting
 from agegender.training.config import TrainingConfig, goodness, is_better, optimizer_of, rate_factor
@@ -22,7 +22,7 @@ def rates_and_decays(model, **changes):
 
 def model_with_hidden_layer():
     encoder = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4, 8))
-    return MultiTaskModel(encoder, {"gender": GenderHead(8, hidden_features=5)})
+    return MultiTaskModel(encoder, {"gender": ClassHead(5, GENDER, hidden_layers(8, [5]))})
 
 
 def test_only_kernels_of_the_encoder_decay_unless_asked_otherwise():
@@ -157,13 +157,13 @@ SCORES = {
     ],
 )
 def test_what_is_compared_depends_on_best_by(best_by, expected):
-    heads = {"age": AgeGroupHead(3, ADIENCE_8), "gender": GenderHead(3)}
+    heads = {"age": ClassHead(3, AgeBins(ADIENCE_8)), "gender": ClassHead(3, GENDER)}
     model = MultiTaskModel(nn.Identity(), heads, {"age": 0.1})
     assert goodness(SCORES, model, config(best_by=best_by)) == pytest.approx(expected)
 
 
 def test_ages_in_years_have_no_accuracy_to_select_by(tmp_path):
-    model = MultiTaskModel(small_model().encoder, {"age": AgeRegressionHead(8), "gender": GenderHead(8)})
+    model = MultiTaskModel(small_model().encoder, {"age": RegressionHead(8), "gender": ClassHead(8, GENDER)})
     scores = {name: value for name, value in SCORES.items() if name != "validation_accuracy_age"}
     with pytest.raises(ValueError, match=r"'age' has no accuracy.*best_by='loss'"):
         goodness(scores, model, config())
@@ -195,11 +195,11 @@ def test_impossible_settings_are_refused(changes, message):
 
 
 def test_the_weights_of_the_losses_enter_what_is_minimised():
-    heads = {"age": AgeRegressionHead(3, "l1"), "gender": GenderHead(3)}
+    heads = {"age": RegressionHead(3), "gender": ClassHead(3, GENDER)}
     model = MultiTaskModel(nn.Identity(), heads, {"age": 0.1})
     assert_close(model.total({"age": torch.tensor(5.0), "gender": torch.tensor(0.4)}), torch.tensor(0.9))
     with pytest.raises(ValueError, match=r"without a head: .*'years'"):
-        MultiTaskModel(nn.Identity(), {"gender": GenderHead(3)}, {"years": 0.1})
+        MultiTaskModel(nn.Identity(), {"gender": ClassHead(3, GENDER)}, {"years": 0.1})
 
 
 def test_the_error_in_years_decides_if_it_is_asked_to_and_there_is_one():

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from agegender.data.images import standardise
 from agegender.data.loading import EvaluationFaces
 from agegender.labels import FAIRFACE_9, GENDERS
-from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.heads import AgeBins, ClassHead
 from agegender.training.fit import TrainingConfig, fit, predict
 from tests.training.small_run import run, small_faces, small_model
 
@@ -216,8 +216,7 @@ def scores(monkeypatch):
         validation = (len(asked) - 1) // 6  # two heads are asked about three batches
         return torch.tensor(script[validation] * len(target) / 21)
 
-    monkeypatch.setattr(AgeGroupHead, "measure", scripted)
-    monkeypatch.setattr(GenderHead, "measure", scripted)
+    monkeypatch.setattr(ClassHead, "measure", scripted)
     return script
 
 
@@ -337,7 +336,7 @@ def test_a_run_on_other_data_or_with_another_model_starts_anew(tmp_path, capfd, 
     elif change == "the faces":
         training, _ = small_faces(num_examples=20)
     else:
-        model.heads["age"] = AgeGroupHead(8, FAIRFACE_9)
+        model.heads["age"] = ClassHead(8, AgeBins(FAIRFACE_9))
     capfd.readouterr()
     fit(model, prepare, training, validation, config(), tmp_path, accelerator="cpu")
     name = "num_parameters" if change == "the model" else "training_faces"

@@ -6,8 +6,8 @@ import torch
 from torch.testing import assert_close
 
 from agegender.data.speech_augmentation import circular_shift, mask_spectrograms
-from agegender.models.speech_inputs import DecibelMel, raw_audio
-from agegender.models.speech_nets import SpeechCNN
+from agegender.models.audio_frontend import DecibelMel, raw_audio
+from agegender.models.speech_cnn import SpeechCNN
 from agegender.training.hearing import HEARINGS, NUM_DRAWS, Hearing
 
 SMALL = Hearing(rate_hz=16_000, num_samples=4_000, n_fft=512, hop=160)

@@ -10,8 +10,8 @@ import torch
 from agegender.data.images import standardise
 from agegender.data.loading import Augmentation, EvaluationFaces
 from agegender.labels import ADIENCE_8
-from agegender.models.deep_heads import DeepAgeHead
-from agegender.models.heads import AgeGroupHead, GenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead
+from agegender.models.losses import cross_entropy, double_softmax_cross_entropy, focal_regression_loss
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.config import TrainingConfig
 from agegender.training.identity import identity_of
@@ -27,14 +27,14 @@ class Decisions:
 
 def identity(recipe=None, side=16, faces=None, frozen=False, **model_changes):
     torch.manual_seed(0)
-    options = {"softmax_before_loss": False, "age_weight": 1.0, "padding": 0, "dropout": 0.5, "init": "normal"}
+    options = {"loss": cross_entropy, "age_weight": 1.0, "padding": 0, "dropout": 0.5, "init": "normal"}
     options |= model_changes
     encoder = SmallEncoder()
     encoder.conv.padding = (options["padding"], options["padding"])
     encoder.dropout.p = options["dropout"]
     encoder.requires_grad_(not frozen)
-    age = AgeGroupHead(8, ADIENCE_8, None, options["softmax_before_loss"], options["init"])
-    model = MultiTaskModel(encoder, {"age": age, "gender": GenderHead(8)}, {"age": options["age_weight"]})
+    age = ClassHead(8, AgeBins(ADIENCE_8), None, options["loss"], options["init"])
+    model = MultiTaskModel(encoder, {"age": age, "gender": ClassHead(8, GENDER)}, {"age": options["age_weight"]})
     training, validation = faces or small_faces()
     config = TrainingConfig(num_steps=20, validate_every=5, batch_size=4, learning_rate=0.01)
 
@@ -55,7 +55,7 @@ def test_the_same_run_has_the_same_identity_and_json_can_hold_it():
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"softmax_before_loss": True}, {"heads", "structure"}),
+        ({"loss": double_softmax_cross_entropy}, {"heads", "structure"}),
         ({"age_weight": 0.1}, {"heads"}),
         ({"padding": 1}, {"structure"}),
         ({"dropout": 0.0}, {"structure"}),
@@ -90,7 +90,7 @@ def test_the_weights_by_age_of_a_head_are_a_part_of_it():
     found = []
     for unit in (1.0, 2.0):
         torch.manual_seed(0)
-        head = DeepAgeHead(8, "focal_l2", year_weights=torch.linspace(1, unit, 121))
+        head = RegressionHead(8, loss=focal_regression_loss, year_weights=torch.linspace(1, unit, 121))
         model = MultiTaskModel(encoder, {"age": head})
         found.append(identity_of(model, lambda batch: standardise(batch["images"]), training, validation, config))
     assert "heads" in differing(*found)

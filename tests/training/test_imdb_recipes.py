@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.nn import functional
 from torch.testing import assert_close
 
 from agegender.corpora.imdb_wiki import ages
@@ -14,9 +15,10 @@ from agegender.data.capping import cap_per_age
 from agegender.data.images import normalise
 from agegender.data.manifest import build_manifest
 from agegender.data.splits import audit, split_by_image, split_by_subject, subject_folds
-from agegender.models.distribution_heads import LabelDistributionHead, MeanVarianceHead
-from agegender.models.heads import AgeGroupHead, AgeRegressionHead, GenderHead
-from agegender.models.ordinal_heads import CoralHead, CornHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead
+from agegender.models.label_distribution import label_distribution_loss, mean_variance_loss
+from agegender.models.losses import cross_entropy, double_softmax_cross_entropy
+from agegender.models.ordinal import CoralHead, CornHead
 from agegender.training.recipes import IMDB_AGE_WEIGHTS, IMDB_RECIPES, ImdbRecipe
 from tests.notebook_code import values_of
 
@@ -48,13 +50,14 @@ def test_the_weights_of_the_age_losses_are_the_published_ones_where_there_are_an
 
 def test_our_weights_bring_the_first_loss_of_every_other_head_near_that_of_the_cross_entropy():
     torch.manual_seed(0)
+    years = AgeBins(range(101))
     heads = {
-        "huber": AgeRegressionHead(8, "huber", initial_age=0.0),
-        "ce": AgeGroupHead(8, range(101)),
-        "dldl": LabelDistributionHead(8, range(101)),
-        "meanvariance": MeanVarianceHead(8, range(101)),
-        "coral": CoralHead(8, range(101)),
-        "corn": CornHead(8, range(101)),
+        "huber": RegressionHead(8, loss=functional.huber_loss),
+        "ce": ClassHead(8, years),
+        "dldl": ClassHead(8, years, loss=label_distribution_loss),
+        "meanvariance": ClassHead(8, years, loss=mean_variance_loss),
+        "coral": CoralHead(8, years),
+        "corn": CornHead(8, years),
     }
     assert heads.keys() | {"l1", "l2"} == IMDB_AGE_WEIGHTS.keys()
     ages, faces = torch.linspace(1, 90, 256).floor(), torch.zeros(256, 8)
@@ -65,7 +68,7 @@ def test_our_weights_bring_the_first_loss_of_every_other_head_near_that_of_the_c
 
 @pytest.mark.parametrize(("recipe", "least"), [(PUBLISHED, 0.3133), (INTENDED, 0.0)], ids=["published", "intended"])
 def test_the_least_loss_of_gender_is_not_zero_with_a_softmax_before_it(recipe, least):
-    head = GenderHead(4, softmax_before_loss=recipe.softmax_before_loss)
+    head = ClassHead(4, GENDER, loss=double_softmax_cross_entropy if recipe.softmax_before_loss else cross_entropy)
     sure = torch.tensor([[100.0, -100.0]])
     assert_close(head.loss(sure, torch.tensor([0])), torch.tensor(least), atol=1e-4, rtol=0)
 
@@ -118,17 +121,17 @@ def test_only_the_published_crop_of_224_px_is_loose():
 @pytest.mark.parametrize(("recipe", "first"), [(PUBLISHED, 0.0), (INTENDED, 33.0)], ids=["published", "intended"])
 def test_a_regression_starts_at_zero_years_or_at_the_median(recipe, first):
     torch.manual_seed(0)
-    head = AgeRegressionHead(4, initial_age=33.0 if recipe.starts_at_median else 0.0)
+    head = RegressionHead(4, initial_age=33.0 if recipe.starts_at_median else 0.0)
     assert_close(head.decode(head(torch.zeros(1, 4)))["age"], torch.tensor([first]))
 
 
 def built_heads(recipe, encoder_name="resnet18", width=512):
-    """The heads that the notebook builds for every way to say an age, and that of gender, from one seed each."""
-    given = {"recipe": recipe, "encoder_name": encoder_name, "width": width, "hidden": 512, "start": 30.0}
+    """The heads that the notebook builds for every age loss, and that of gender, from one seed each."""
+    given = {"recipe": recipe, "encoder_name": encoder_name, "width": width, "hidden": 512, "first_age": 30.0}
     torch.manual_seed(0)
-    found = values_of("imdb/3_train", ("init", "years", "ways", "gender"), given)
-    assert found["ways"].keys() == IMDB_AGE_WEIGHTS.keys()
-    return {name: build() for name, build in found["ways"].items()} | {"gender": found["gender"]}
+    found = values_of("imdb/3_train", ("init", "years", "one_layer", "class_loss", "age_heads", "gender"), given)
+    assert found["age_heads"].keys() == IMDB_AGE_WEIGHTS.keys()
+    return {name: build() for name, build in found["age_heads"].items()} | {"gender": found["gender"]}
 
 
 @pytest.mark.parametrize(("encoder_name", "width"), [("resnet18", 512), ("ir34", 25_088)])

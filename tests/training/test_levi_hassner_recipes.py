@@ -26,7 +26,7 @@ def net(recipe, scheme=ADIENCE_8):
     given = {"recipe": recipe, "scheme": scheme, "dropout": 0.5, "task": "both", "start": ""}
     given |= {"variant": "as_published" if recipe is PUBLISHED else "as_intended"}
     return values_of(
-        "levihassner/3_train", ("architecture", "encoder", "gender_head", "initial", "heads", "net"), given
+        "levihassner/3_train", ("architecture", "encoder", "age_loss", "gender_head", "initial", "heads", "net"), given
     )["net"]
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from agegender.data.clip_loading import Crop, EvaluationClips
-from agegender.models.heads import AgeRegressionHead, GenderHead
+from agegender.models.heads import GENDER, ClassHead, RegressionHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.prediction import embeddings, predict
 
@@ -27,7 +27,7 @@ def prepare(batch):
 
 def model():
     torch.manual_seed(0)
-    return MultiTaskModel(Statistics(), {"age": AgeRegressionHead(3), "gender": GenderHead(3)})
+    return MultiTaskModel(Statistics(), {"age": RegressionHead(3), "gender": ClassHead(3, GENDER)})
 
 
 def clips(cache_of):

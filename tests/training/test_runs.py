@@ -330,8 +330,7 @@ def test_the_record_holds_every_decision_and_what_the_batches_and_heads_really_d
     assert record["batches"]["test"]["crop_px"] == 16
     assert record["heads"]["age"].pop("classes.years")["length"] == 8
     assert record["heads"]["age"] == {
-        "head": "AgeGroupHead", "softmax_before_loss": False, "clips_probabilities": False, "target": "age_group",
-        "metric": "accuracy", "loss_weight": 1.0,
+        "head": "ClassHead", "loss": "cross_entropy", "target": "age_group", "metric": "accuracy", "loss_weight": 1.0,
     }  # fmt: skip
     assert record["num_epochs"] == 20 * 4 / 2
 

@@ -1,6 +1,7 @@
 """Every switch in which the published pipeline of TIMIT and its intent differ: its two settings, and their effect."""
 
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from torch.testing import assert_close
 from agegender.data import splits
 from agegender.evaluation.batch_means import mean_over_batches
 from agegender.evaluation.scores import RMSE
-from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
+from agegender.models.heads import GENDER, ClassHead, RegressionHead, hidden_layers
+from agegender.models.losses import focal_regression_loss
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2
 from agegender.training import reweighting
@@ -25,8 +27,18 @@ PUBLISHED, INTENDED = TIMIT_RECIPES["as_published"], TIMIT_RECIPES["as_intended"
 BOTH = pytest.mark.parametrize("recipe", [PUBLISHED, INTENDED], ids=["published", "intended"])
 
 
-def weighted_loss(recipe, error_years, loss="focal_l2"):
-    head = DeepAgeHead(4, loss, recipe.unit_years)
+def age_head(recipe, in_features=4, gamma=1.0, initial_age=0.0):
+    loss = partial(focal_regression_loss, gamma=gamma, unit_years=recipe.unit_years)
+    hidden = hidden_layers(in_features, (1024, 512), has_batch_norm=True)
+    return RegressionHead(512, hidden, loss, "torch", initial_age, recipe.unit_years)
+
+
+def gender_head(in_features=4):
+    return ClassHead(512, GENDER, hidden_layers(in_features, (1024, 512), has_batch_norm=True), init="torch")
+
+
+def weighted_loss(recipe, error_years, gamma=1.0):
+    head = age_head(recipe, gamma=gamma)
     answer = torch.tensor([[(30.0 + error_years) / recipe.unit_years]])
     return recipe.age_weight * head.loss(answer, torch.tensor([30.0])).item()
 
@@ -42,11 +54,11 @@ def test_there_are_two_settings_and_they_share_the_first_rate_and_the_logarithm(
 
 @BOTH
 def test_a_squared_error_weighs_alike_in_either_unit(recipe):
-    assert weighted_loss(recipe, 10.0, "l2") == pytest.approx(7 * 0.1**2, rel=1e-4)
+    assert weighted_loss(recipe, 10.0, gamma=0.0) == pytest.approx(7 * 0.1**2, rel=1e-4)
 
 
 def test_in_hundreds_of_years_the_focal_factor_of_five_years_is_next_to_nothing():
-    factors = [weighted_loss(recipe, 5.0) / weighted_loss(recipe, 5.0, "l2") for recipe in (PUBLISHED, INTENDED)]
+    factors = [weighted_loss(recipe, 5.0) / weighted_loss(recipe, 5.0, gamma=0.0) for recipe in (PUBLISHED, INTENDED)]
     assert factors == pytest.approx([np.tanh(0.2 * 0.05 / 2), np.tanh(0.2 * 5 / 2)], rel=1e-4)
 
 
@@ -61,7 +73,7 @@ def test_in_hundreds_of_years_lds_weighs_all_ages_alike():
 
 @pytest.mark.parametrize(("recipe", "first"), [(PUBLISHED, 0.0), (INTENDED, 41.5)], ids=["published", "intended"])
 def test_answers_begin_at_nothing_or_at_the_mean_age(recipe, first):
-    head = DeepAgeHead(4, unit_years=recipe.unit_years, initial_age=41.5 if recipe.starts_at_mean else 0.0)
+    head = age_head(recipe, initial_age=41.5 if recipe.starts_at_mean else 0.0)
     torch.nn.init.zeros_(head.linear.weight)
     head.linear.bias.data -= head.linear.bias.data - first / recipe.unit_years  # without its small random part
     assert_close(head.decode(head.eval()(torch.zeros(3, 4)))["age"], torch.full((3,), first))
@@ -106,7 +118,7 @@ def test_the_logarithm_of_the_features_is_on_or_off(uses_log):
 def test_the_heads_learn_ten_times_as_fast_as_the_encoder_as_published_only(variant, rate):
     encoder = torch.nn.Linear(4, 4)
     encoder.out_features = 4
-    net = MultiTaskModel(encoder, {"age": DeepAgeHead(4), "gender": DeepGenderHead(4)})
+    net = MultiTaskModel(encoder, {"age": age_head(INTENDED), "gender": gender_head()})
     groups = optimizer_of(net, notebook_configs.timit(variant)).param_groups
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert {rates[id(p)] for p in net.encoder.parameters()} == {0.001}
@@ -115,16 +127,14 @@ def test_the_heads_learn_ten_times_as_fast_as_the_encoder_as_published_only(vari
 
 def test_the_whole_net_has_the_published_number_of_parameters():
     encoder = ResNetSE34V2()
-    heads = {"age": DeepAgeHead(512), "gender": DeepGenderHead(512)}
+    heads = {"age": age_head(INTENDED, 512), "gender": gender_head(512)}
     assert sum(p.numel() for p in MultiTaskModel(encoder, heads).parameters()) == 10_792_271
 
 
 def errors_in_training(recipe, ages, seed, num_steps=60):
     """Mean errors in years, step by step, of an age head on embeddings that say nothing about the age."""
     torch.manual_seed(seed)
-    head = DeepAgeHead(
-        512, unit_years=recipe.unit_years, initial_age=ages.mean().item() if recipe.starts_at_mean else 0
-    )
+    head = age_head(recipe, 512, initial_age=ages.mean().item() if recipe.starts_at_mean else 0)
     optimizer = torch.optim.SGD(head.parameters(), recipe.learning_rate * recipe.head_factor, recipe.momentum)
     errors = []
     for _ in range(num_steps):

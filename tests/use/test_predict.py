@@ -11,7 +11,7 @@ from agegender.data.alignment import cache_aligned_faces
 from agegender.data.images import decode_image, normalise, standardise
 from agegender.data.manifest import build_manifest
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import AgeGroupHead, AgeRegressionHead, GenderHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead, hidden_layers
 from agegender.models.levi_hassner import LeviHassner
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.multitask import MultiTaskModel
@@ -33,7 +33,7 @@ def write_model(path, uses_batch_statistics_at_test=False, **changes):
         "uses_batch_statistics_at_test": uses_batch_statistics_at_test,
     }
     encoder = LMTCNN(**architecture)
-    model = MultiTaskModel(encoder, {"age": AgeGroupHead(512, ADIENCE_8), "gender": GenderHead(512)})
+    model = MultiTaskModel(encoder, {"age": ClassHead(512, AgeBins(ADIENCE_8)), "gender": ClassHead(512, GENDER)})
     for layer in (encoder.full1, encoder.full2, model.heads["age"].linear, model.heads["gender"].linear):
         torch.nn.init.normal_(layer.weight, std=0.05)  # so that faces are told apart without training
     facts = {"encoder": {"name": "LMTCNN", **architecture}, "heads": facts_of_heads(model), "input": STANDARDISED}
@@ -180,7 +180,10 @@ def test_the_command_names_a_missing_model(folder, capsys):
 
 def write_years_model(path):
     torch.manual_seed(0)
-    heads = {"age": AgeRegressionHead(512, "l1", 512, 33.0), "gender": GenderHead(512, 512)}
+    heads = {
+        "age": RegressionHead(512, hidden_layers(512, [512]), initial_age=33.0),
+        "gender": ClassHead(512, GENDER, hidden_layers(512, [512])),
+    }
     model = MultiTaskModel(ResNetEncoder(18), heads)
     reads = {"decoded_px": 64, "crop_px": None, "prepare": "normalise", "channel_order": "bgr"}
     facts = {"encoder": {"name": "ResNetEncoder", "depth": 18}, "heads": facts_of_heads(model), "input": reads}
@@ -202,7 +205,7 @@ def test_a_model_of_years_says_years_and_no_groups(folder, tmp_path):
 @pytest.mark.parametrize(("task", "columns"), [("age", {"age_group", "age"}), ("gender", {"p_female"})])
 def test_a_model_of_one_task_says_nothing_about_the_other(folder, tmp_path, task, columns):
     architecture = {"normalisation": "caffe", "pooling": "floor", "init": "he"}
-    heads = {"age": AgeGroupHead(512, ADIENCE_8), "gender": GenderHead(512)}
+    heads = {"age": ClassHead(512, AgeBins(ADIENCE_8)), "gender": ClassHead(512, GENDER)}
     model = MultiTaskModel(LeviHassner(**architecture), {task: heads[task]})
     facts = {"encoder": {"name": "LeviHassner", **architecture}, "heads": facts_of_heads(model), "input": STANDARDISED}
     save_weights(model, tmp_path / "single.safetensors", facts)

@@ -19,12 +19,11 @@ from agegender.data.clips import as_int16, cache_clips, clips_in_memory
 from agegender.data.manifest import build_manifest
 from agegender.labels import SPEECHOCEAN_6
 from agegender.miniatures.voices import random_voice, speak
-from agegender.models.deep_heads import DeepAgeHead, DeepGenderHead
-from agegender.models.frame_nets import ResidualTCN, SpeechBiGRU, SpeechRNN
-from agegender.models.heads import AgeGroupHead
+from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead, hidden_layers
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2
-from agegender.models.speech_nets import SpeechCNN, SpeechTCN
+from agegender.models.speech_cnn import SpeechCNN
+from agegender.models.speech_sequence import ResidualTCN, SpeechBiGRU, SpeechRNN, SpeechTCN
 from agegender.training.checkpoints import save_weights
 from agegender.training.hearing import HEARINGS
 from agegender.training.prediction import predict
@@ -36,7 +35,11 @@ from agegender.use.voice_nets import voice_net_of
 from agegender.use.voices import VoicePredictor
 
 RATE = 16_000
-HEADS = {"age": {"name": "DeepAgeHead", "unit_years": 100.0}, "gender": {"name": "DeepGenderHead"}}
+LAYERS = {"hidden_features": [1024, 512], "has_batch_norm": True}
+HEADS = {
+    "age": {"name": "RegressionHead", "unit_years": 100.0, **LAYERS},
+    "gender": {"name": "ClassHead", **LAYERS},
+}
 SAMPLES = {"prepare": "samples", "rate_hz": RATE, "crop_samples": 4_000, "num_crops": 3}
 MEL = {"name": "ResNetSE34V2", "num_mels": 40, "pooling": "asp", "uses_log": False}
 TIMIT = {"encoder": MEL, "heads": HEADS, "input": SAMPLES}
@@ -77,7 +80,11 @@ def timit(tmp_path_factory):
     """The file of a model of the TIMIT pipeline, and the model."""
     torch.manual_seed(0)
     encoder = ResNetSE34V2(num_mels=40, uses_log=False)
-    heads = {"age": DeepAgeHead(512, unit_years=100.0, initial_age=35.0), "gender": DeepGenderHead(512)}
+    layers = [hidden_layers(512, (1024, 512), has_batch_norm=True) for _ in range(2)]
+    heads = {
+        "age": RegressionHead(512, layers[0], initial_age=35.0, unit_years=100.0),
+        "gender": ClassHead(512, GENDER, layers[1]),
+    }
     for head in heads.values():
         torch.nn.init.normal_(head.linear.weight, std=0.5)  # so that voices are told apart without training
     model = MultiTaskModel(encoder, heads)
@@ -147,7 +154,8 @@ def test_the_command_answers_about_recordings_and_refuses_to_look_for_faces(fold
 NETS = {
     "cnn": (SpeechCNN, {"num_frames": HEARING.num_frames}),
     "rnn": (SpeechRNN, {}),
-    "narrow": (SpeechBiGRU, {"hidden_features": 16}),
+    "bigru": (SpeechBiGRU, {}),
+    "described": (SpeechCNN, {"num_frames": HEARING.num_frames, "is_as_described": True}),
     "tcn": (ResidualTCN, {}),
     "tcn1": (SpeechTCN, {"version": 1, "recurrence": "time"}),
     "tcn2": (SpeechTCN, {"version": 2, "recurrence": "time"}),
@@ -155,7 +163,9 @@ NETS = {
 
 
 def grouped(encoder):
-    return MultiTaskModel(encoder, {"age": AgeGroupHead(encoder.out_features, SPEECHOCEAN_6, init="torch")}).eval()
+    return MultiTaskModel(
+        encoder, {"age": ClassHead(encoder.out_features, AgeBins(SPEECHOCEAN_6), init="torch")}
+    ).eval()
 
 
 @pytest.mark.parametrize("name", NETS)

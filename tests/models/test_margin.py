@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from agegender.models.margin_heads import AAMSoftmaxHead, AMSoftmaxHead
+from agegender.models.margin import AAMSoftmaxHead, AMSoftmaxHead
 
 BOTH = pytest.mark.parametrize("kind", [AMSoftmaxHead, AAMSoftmaxHead])
 

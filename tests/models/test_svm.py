@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.svm import SVR
 
-from agegender.models.classical import predicted_ages, predicted_groups, predicted_p_female
+from agegender.models.svm import predicted_ages, predicted_p_female
 
 
 def people(number=120, seed=0):
@@ -31,8 +31,6 @@ def test_what_can_be_learned_is_learned():
     assert np.abs(found - ages[80:]).mean() < constant / 3
     p_female = predicted_p_female(numbers[:80], genders[:80], numbers[80:])
     assert np.mean((p_female > 0.5) == (genders[80:] == "female")) > 0.95
-    groups = (ages // 30).astype(int)
-    assert np.mean(predicted_groups(numbers[:80], groups[:80], numbers[80:]) == groups[80:]) > 0.7
 
 
 def test_the_unit_of_a_number_does_not_matter():

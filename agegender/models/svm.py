@@ -1,13 +1,13 @@
-"""Support vector machines on a few numbers for each example: the baseline that a net has to beat.
+"""Support vector machines on a few numbers for each example: the baseline that a network has to beat.
 
-Reference: Cortes and Vapnik (1995), "Support-Vector Networks"; Drucker and others (1997), "Support Vector Regression
-Machines". Every number is standardised by the training examples; the kernel is a Gaussian of scikit-learn's default
-width. Nothing is tuned.
+References: Cortes and Vapnik (1995), "Support-Vector Networks"; Drucker and others (1997), "Support Vector Regression
+Machines". Numbers are standardised by the training examples; the kernel is a Gaussian of scikit-learn's default width.
+Nothing is tuned.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
@@ -21,45 +21,30 @@ TOLERATED_YEARS = 1.0
 GENDER_COST = 3.0
 
 
-def age_machine() -> Pipeline:
-    """Return an untrained support vector regression of ages in years."""
-    return make_pipeline(StandardScaler(), SVR(C=AGE_COST, epsilon=TOLERATED_YEARS))
-
-
-def class_machine() -> Pipeline:
-    """Return an untrained support vector machine for genders or age groups, whose classes weigh alike."""
-    return make_pipeline(StandardScaler(), SVC(C=GENDER_COST, class_weight="balanced"))
-
-
 def predicted_ages(training: ArrayLike, ages: ArrayLike, test: ArrayLike) -> Floats:
     """Learn ``ages`` (examples,) in years from ``training`` (examples, numbers); return those of ``test``.
 
-    An answer below 0 or above 120 years is brought back to it. Raises ``ValueError`` for an age that is missing or
-    impossible, and for numbers that are not finite.
+    Predictions are clipped to 0 to 120 years. Raises ``ValueError`` for an age that is missing or impossible, and for
+    numbers that are not finite.
     """
     years = np.array([check_age(age) for age in np.asarray(ages, dtype=np.float64)])
-    machine = age_machine().fit(_checked(training, len(years)), years)
-    return np.clip(machine.predict(_checked(test)), 0, 120)
+    svm = make_pipeline(StandardScaler(), SVR(C=AGE_COST, epsilon=TOLERATED_YEARS))
+    return np.clip(svm.fit(_checked(training, len(years)), years).predict(_checked(test)), 0, 120)
 
 
 def predicted_p_female(training: ArrayLike, genders: ArrayLike, test: ArrayLike) -> Floats:
     """Learn ``genders`` (examples,) of ``GENDERS`` from ``training`` (examples, numbers); return P(female) of ``test``.
 
-    It is the sigmoid of the distance from the boundary: above 0.5 on the female side, and not calibrated. Raises
+    Classes are weighted equally. P is the sigmoid of the distance from the boundary and is not calibrated. Raises
     ``ValueError`` for a label that is not in ``GENDERS``, when only one gender is there, and as ``predicted_ages``.
     """
     labels = np.asarray(genders, dtype=object)
     unknown = sorted({str(label) for label in labels.tolist()} - set(GENDERS))
     if unknown:
         raise ValueError(f"genders must be {' or '.join(GENDERS)}, got {', '.join(unknown)}: leave these examples out")
-    machine = class_machine().fit(_checked(training, len(labels)), labels == "female")
-    return 1 / (1 + np.exp(-machine.decision_function(_checked(test))))
-
-
-def predicted_groups(training: ArrayLike, groups: ArrayLike, test: ArrayLike) -> NDArray[np.int64]:
-    """Learn age ``groups`` (examples,) from ``training`` (examples, numbers); return the groups of ``test``."""
-    labels = np.asarray(groups, dtype=np.int64)
-    return class_machine().fit(_checked(training, len(labels)), labels).predict(_checked(test)).astype(np.int64)
+    svm = make_pipeline(StandardScaler(), SVC(C=GENDER_COST, class_weight="balanced"))
+    svm.fit(_checked(training, len(labels)), labels == "female")
+    return 1 / (1 + np.exp(-svm.decision_function(_checked(test))))
 
 
 def _checked(numbers: ArrayLike, num_examples: int | None = None) -> Floats:
