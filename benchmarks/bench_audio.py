@@ -12,11 +12,12 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from agegender.data.clip_loading import Crop, TrainingClips
-from agegender.data.clips import ClipCache, cache_clips
-from agegender.data.loading import Batch, targets_of, training_loader
+from agegender.data.audio import Crop, RandomCrop, cache_clips
+from agegender.data.audio_augmentation import published_augmentation
+from agegender.data.batches import Batch, TrainingBatches, targets_of, training_loader
+from agegender.data.cache import ExampleCache
 from agegender.data.manifest import Manifest, build_manifest
-from agegender.data.noise import published_surroundings
+from agegender.data.samplers import ShuffledSampler
 from agegender.labels import ADIENCE_8, GENDERS
 from agegender.models.audio_frontend import LogMel
 from agegender.models.resnet_se import ResNetSE34V2
@@ -73,18 +74,19 @@ class PlainClips(Dataset[Tensor]):
 
 
 class Ours:
-    """The library's batches and step, with and without surroundings."""
+    """The library's batches and step, with and without noise and rooms."""
 
-    def __init__(self, clips: ClipCache, surroundings: list[ClipCache]) -> None:
+    def __init__(self, clips: ExampleCache, sounds: list[ExampleCache]) -> None:
         encoder = ResNetSE34V2()
         self.model = TrainedModel(encoder, encoder.out_features)
         self.front_end = LogMel().to(DEVICE)
         targets = targets_of(clips.manifest.examples)
-        self.plain = TrainingClips(clips, targets, BATCH, 0, CROP)
-        self.augmented = TrainingClips(clips, targets, BATCH, 0, CROP, published_surroundings(*surroundings))
+        sampler, augmented = ShuffledSampler(len(clips), BATCH, 0), RandomCrop(CROP, published_augmentation(*sounds))
+        self.plain = TrainingBatches(clips, targets, sampler, RandomCrop(CROP))
+        self.augmented = TrainingBatches(clips, targets, sampler, augmented)
         self.num_steps = len(clips) // BATCH
 
-    def batches(self, stream: TrainingClips) -> Iterator[Batch]:
+    def batches(self, stream: TrainingBatches) -> Iterator[Batch]:
         """Batches of one epoch, on the device."""
         for batch in training_loader(stream, 0, self.num_steps):
             yield {name: value.to(DEVICE, non_blocking=True) for name, value in batch.items()}
@@ -95,7 +97,7 @@ class Ours:
             self.front_end(batch["clips"])
             wait()
 
-    def epoch(self, stream: TrainingClips) -> None:
+    def epoch(self, stream: TrainingBatches) -> None:
         """A training step on each batch; the front end is the first layer of the net."""
         for batch in self.batches(stream):
             self.model.step(batch | {"inputs": batch["clips"]})
@@ -137,7 +139,7 @@ def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:
     sounds = [
         cache_clips(recordings(folder / f"sounds-{seed}", NUM_SOUNDS, seconds, seed), cache)
         for seed, seconds in enumerate([(0.3, 1), (20, 30), (20, 30), (3, 10)], start=1)
-    ]  # in the order of published_surroundings: rooms, music, speech, noise
+    ]  # in the order of published_augmentation: rooms, music, speech, noise
     ours = Ours(cache_clips(voices, cache), sounds)
     paths = [Path(str(voices.root)) / path for path in voices.examples["path"]]
     plain = DataLoader(PlainClips(paths), BATCH, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from agegender.data.alignment import align_face
+from agegender.data.face_alignment import align_face
 from agegender.data.mtcnn import FaceDetector
 from agegender.miniatures.casting import cast_subjects, take_photos
 from agegender.miniatures.drawing import draw_face

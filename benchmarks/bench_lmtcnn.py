@@ -8,10 +8,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from agegender.corpora import catalog
-from agegender.data.caches import ImageCache, cache_images
-from agegender.data.images import standardise
-from agegender.data.loading import Augmentation, Batch, TrainingFaces, targets_of, training_loader
+from agegender.data.batches import Batch, TrainingBatches, targets_of, training_loader
+from agegender.data.cache import ExampleCache
+from agegender.data.images import Augmentation, cache_images, standardise
 from agegender.data.manifest import Manifest
+from agegender.data.samplers import ShuffledSampler
 from agegender.miniatures.layouts import write_adience
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
 from agegender.training.memory import keep_freed_memory
@@ -23,12 +24,12 @@ from benchmarks.steps import BATCH, DEVICE, TrainedModel, wait
 class Ours(TrainedModel):
     """The library's model, step and batches over one cache of faces."""
 
-    def __init__(self, cache: ImageCache) -> None:
+    def __init__(self, cache: ExampleCache) -> None:
         encoder = LMTCNN()
         super().__init__(encoder, encoder.out_features)
         targets = targets_of(cache.manifest.examples)
-        self.faces = TrainingFaces(cache.images, cache.rows, targets, BATCH, 0, Augmentation(INPUT_PX))
-        self.num_steps = len(cache.rows) // BATCH
+        self.faces = TrainingBatches(cache, targets, ShuffledSampler(len(cache), BATCH, 0), Augmentation(INPUT_PX))
+        self.num_steps = len(cache) // BATCH
 
     def batches(self) -> Iterator[Batch]:
         """Augmented, standardised batches of one epoch, on the device."""
@@ -79,13 +80,13 @@ def measure(folder: Path, num_subjects: int, rounds: int) -> list[Comparison]:
     """Draw the faces and run all comparisons."""
     tree = write_adience(folder / "adience", num_subjects=num_subjects)
     manifest = catalog.read("adience", tree)
-    ours, plain = Ours(cache_images(manifest, folder / "cache")), Plain(manifest)
+    ours, plain = Ours(cache_images(manifest, folder / "cache", 256)), Plain(manifest)
     our_batch, plain_batch = next(ours.batches()), next(plain.batches())
     in_memory = [our_batch] * ours.num_steps
 
     def first_epoch() -> None:
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
-            cache_images(manifest, Path(fresh))
+            cache_images(manifest, Path(fresh), 256)
             ours.epoch()
 
     print(

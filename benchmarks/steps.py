@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from agegender.data.loading import Batch
+from agegender.data.batches import Batch
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.multitask import MultiTaskModel

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from agegender.data.clips import cache_clips
+from agegender.data.audio import cache_clips
+from agegender.data.audio_augmentation import AudioAugmentation, published_augmentation
 from agegender.data.manifest import Manifest, build_manifest
-from agegender.data.noise import Surroundings, published_surroundings
 
 KINDS = ("music", "noise", "speech")
 ROOMS = ("smallroom", "mediumroom", "largeroom")
@@ -39,7 +39,7 @@ def read_rirs(root: Path) -> Manifest:
     return _read(_base(base, "simulated_rirs", ROOMS), "rirs", ROOMS)
 
 
-def read_surroundings(data: Path, cache: Path) -> Surroundings | None:
+def read_surroundings(data: Path, cache: Path) -> AudioAugmentation | None:
     """Read ``data / "musan"`` and ``data / "rirs"``, decoded into ``cache``; ``None`` when neither folder is there.
 
     Raises ``FileNotFoundError`` when only one of them is, and otherwise as their readers and ``cache_clips`` do.
@@ -56,7 +56,7 @@ def read_surroundings(data: Path, cache: Path) -> Surroundings | None:
     sounds, rooms = cache_clips(read_musan(folders[0]), cache), cache_clips(read_rirs(folders[1]), cache)
     kind = sounds.manifest.examples["kind"].to_numpy()
     of_kind = (sounds.select(np.flatnonzero(kind == name)) for name in ("music", "speech", "noise"))
-    return published_surroundings(rooms, *of_kind)
+    return published_augmentation(rooms, *of_kind)
 
 
 def _base(root: Path, name: str, kinds: tuple[str, ...]) -> Path:

@@ -1,25 +1,26 @@
-"""Faces as numbers: decoding a file, resizing as published code does, standardising by the picture or by ImageNet."""
+"""Faces as numbers: decoding a file, resizing as published code does, augmenting, standardising."""
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from agegender.data.cache import ExampleCache, cache_examples
+from agegender.data.manifest import Manifest, UnreadableFileError
+from agegender.data.samplers import Draws
+
 MAX_PIXELS = 64_000_000
 """A picture of more pixels than this is refused before it is decoded."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Red, green and blue of ImageNet's pictures, for values in [0, 1]."""
-
-
-class UnreadableImageError(ValueError):
-    """A file that cannot be decoded as a picture; the message names the file and says why."""
 
 
 Resize = Literal["filtered", "tensorflow_1", "tensorflow_2", "opencv"]
@@ -33,7 +34,7 @@ def decode_image(path: Path, size_px: int, resize: Resize = "filtered") -> np.nd
 
     The picture is turned as its EXIF data say. To be filtered, a JPEG that is much larger than asked for is decoded at
     a half, a quarter or an eighth of its size, which the format gives at a fraction of the cost. Of 16 bits a pixel the
-    upper eight are taken; transparency is ignored. Raises ``UnreadableImageError`` for a file that is missing,
+    upper eight are taken; transparency is ignored. Raises ``UnreadableFileError`` for a file that is missing,
     half-written, no picture, of more than ``MAX_PIXELS``, or of 32-bit pixels, whose range no one states.
     """
     if resize not in get_args(Resize):
@@ -63,6 +64,79 @@ def decode_whole(path: Path, longest_px: int) -> np.ndarray:
         return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
+def cache_images(manifest: Manifest, folder: Path, size_px: int, resize: Resize = "filtered") -> ExampleCache:
+    """Cache the faces of ``manifest`` in ``folder`` as ``decode_image`` makes them; all else as ``cache_examples``."""
+
+    def decode(path: Path) -> np.ndarray:
+        return decode_image(path, size_px, resize)
+
+    return cache_examples(manifest, folder, lambda _: decode, f"{size_px} {resize}")
+
+
+@dataclass(frozen=True)
+class CentreCrop:
+    """The central ``crop_px`` of a face, or the whole face: a transform in which nothing is random."""
+
+    crop_px: int | None = None
+
+    num_uniforms: ClassVar[int] = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a record says of it."""
+        return {"augmentation": None} | ({} if self.crop_px is None else {"crop_px": self.crop_px})
+
+    def check(self, cache: ExampleCache) -> None:
+        """Raise ``ValueError`` for faces that are smaller than the crop."""
+        _check_crop(self.crop_px or 1, cache)
+
+    def __call__(self, face: np.ndarray, draws: Draws) -> dict[str, Any]:
+        """Return the face (height, width, 3) uint8 as ``images`` (side, side, 3)."""
+        side = self.crop_px or len(face)
+        margin = (len(face) - side) // 2
+        return {"images": face[margin : margin + side, margin : margin + side]}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a training face: a transform.
+
+    ``crop_px`` side of the random square crop; ``flips`` mirrors half of the faces; ``contrast`` (low, high) is the
+    range of the factor by which a channel is moved away from its mean, ``None`` for none.
+    """
+
+    crop_px: int
+    flips: bool = True
+    contrast: tuple[float, float] | None = (0.2, 1.8)
+
+    num_uniforms: ClassVar[int] = 4
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a record says of it."""
+        return {"augmentation": asdict(self)}
+
+    def check(self, cache: ExampleCache) -> None:
+        """Raise ``ValueError`` for faces that are smaller than the crop."""
+        _check_crop(self.crop_px, cache)
+
+    def __call__(self, face: np.ndarray, draws: Draws) -> dict[str, Any]:
+        """Return the crop as ``images`` (crop_px, crop_px, 3) uint8 and the factor as ``contrast``, float32."""
+        top, left, flip, contrast = draws.uniforms
+        room = len(face) - self.crop_px + 1
+        y, x = int(top * room), int(left * room)
+        crop = face[y : y + self.crop_px, x : x + self.crop_px]
+        if self.flips and flip < 0.5:
+            crop = torch.tensor(crop).flip(1).numpy()  # NumPy takes 30 times as long for pixels of three bytes
+        low, high = self.contrast or (1.0, 1.0)
+        return {"images": crop, "contrast": low + (high - low) * contrast}
+
+
+def _check_crop(crop_px: int, cache: ExampleCache) -> None:
+    if crop_px > cache.array.shape[1]:
+        raise ValueError(f"a crop of {crop_px} px does not fit into faces of {cache.array.shape[1]} px")
+
+
 @contextmanager
 def _decoded(path: Path, wanted_px: int | None) -> Iterator[Image.Image]:
     """Give the upright RGB picture; a JPEG that is much larger than ``wanted_px`` each way in a smaller size.
@@ -72,21 +146,21 @@ def _decoded(path: Path, wanted_px: int | None) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImageError(f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+                raise UnreadableFileError(f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             if wanted_px is not None:
                 image.draft("RGB", (wanted_px, wanted_px))
             yield _as_rgb(ImageOps.exif_transpose(image), path)
-    except UnreadableImageError:
+    except UnreadableFileError:
         raise
     except Exception as error:  # the decoders of damaged files raise whatever they come upon
-        raise UnreadableImageError(f"{path}: {_without_path(error)}") from error
+        raise UnreadableFileError(f"{path}: {_without_path(error)}") from error
 
 
 def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode.startswith("I;16"):  # convert() would cut everything above 255 to white
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        raise UnreadableImageError(f"{path}: 32-bit pixels, whose range no one states")
+        raise UnreadableFileError(f"{path}: 32-bit pixels, whose range no one states")
     return image.convert("RGB")
 
 

@@ -33,6 +33,10 @@ _SCHEMA = pa.DataFrameSchema(
 )
 
 
+class UnreadableFileError(ValueError):
+    """A file that cannot be decoded; the message names the file and says why."""
+
+
 class TooManyQuarantinedError(ValueError):
     """More rows of a corpus were set aside than the caller allows."""
 

@@ -3,7 +3,9 @@
 Source: Zhang, Zhang, Li and Qiao (2016), Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
 Networks, IEEE Signal Processing Letters 23(10). The nets and their weights come with facenet-pytorch (MIT), and the
 cascade here finds what its own does. It is faster because the second and the third net see the candidates of all
-pictures at once, in the channels-last layout, and because a table of sums cuts them out.
+pictures at once, in the channels-last layout, and because an integral image cuts them out. On one core, 32 drawn
+pictures of three shapes (``make bench``): 75 pictures a second, against 38 with ``MTCNN.detect`` one by one and 50 in
+batches of one shape; of 600 x 500 pixels 25 against 16.
 """
 
 from collections.abc import Sequence
@@ -15,10 +17,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from agegender.data.areas import cut_out, shrunk, summed_areas
+from agegender.data.integral_image import area_resize, cut_out, integral_image
 
 INSTALL = "pip install --no-deps facenet-pytorch==2.6.0"
 """How the nets are installed: without dependencies, as their metadata forbids every NumPy and torch of this library."""
+
+MIN_FACE_PX, THRESHOLDS, MAX_OVERLAP, FACTOR = 20, (0.6, 0.7, 0.8), 0.7, 0.709
+"""Those of the published port: the smallest face, what each net has to be sure of, how much two faces may overlap, and
+the step from one size of the picture to the next smaller one."""
 
 _CELL_PX, _STRIDE_PX = 12, 2  # what the first net sees of a picture at once, and the step to its next look
 _AT_ONCE = 512  # candidates in one batch
@@ -41,39 +47,22 @@ class Faces:
 
 
 class FaceDetector:
-    """The three nets, in eval mode, and the settings of the cascade.
+    """The three nets, in eval mode; ``ImportError`` with the command to run when facenet-pytorch is not installed."""
 
-    The defaults are those of the published port: faces of at least 20 pixels, thresholds 0.6, 0.7 and 0.8, an overlap
-    of 0.7 at most. ``factor`` is the step from one size of the picture to the next smaller one. Raises ``ImportError``
-    with the command to run when facenet-pytorch is not installed, ``ValueError`` for settings that make no sense.
-    """
-
-    def __init__(
-        self,
-        min_face_px: float = 20,
-        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.8),
-        max_overlap: float = 0.7,
-        factor: float = 0.709,
-        device: str = "cpu",
-    ) -> None:
-        if min_face_px < _CELL_PX or not 0 < factor < 1:
-            raise ValueError(
-                f"min_face_px is at least {_CELL_PX} and factor between 0 and 1, got {min_face_px} and {factor}"
-            )
-        self.min_face_px, self.thresholds, self.max_overlap, self.factor = min_face_px, thresholds, max_overlap, factor
+    def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self._propose, self._refine, self._locate = (net.eval().to(device) for net in _published_nets())
 
     @property
     def name(self) -> str:
         """What a result depends on: the nets with their version, and the settings."""
-        settings = f"{self.min_face_px:g} {self.thresholds} {self.max_overlap:g} {self.factor:g}"
+        settings = f"{MIN_FACE_PX} {THRESHOLDS} {MAX_OVERLAP:g} {FACTOR:g}"
         return f"mtcnn of facenet-pytorch {version('facenet-pytorch')}, {settings}"
 
     @torch.inference_mode()
     def find(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Return the faces in each picture; ``images`` are uint8 RGB (height, width, 3), each of its own size."""
-        sums = [summed_areas(image) for image in images]
+        sums = [integral_image(image) for image in images]
         proposed = self._apart(self._proposals(sums)).shifted(extra_px=0).squared()
         refined = self._apart(self._faces_on(sums, proposed)).shifted(extra_px=1).squared()
         return self._located(sums, refined)
@@ -87,9 +76,9 @@ class FaceDetector:
             height, width = shape[0] - 1, shape[1] - 1
             for scale in self._scales(min(height, width)):
                 size = int(height * scale + 1), int(width * scale + 1)
-                pixels = np.stack([shrunk(sums[picture], *size) for picture in alike])
+                pixels = np.stack([area_resize(sums[picture], *size) for picture in alike])
                 for picture, shifts, chances in zip(alike, *self._ask(self._propose, pixels), strict=True):
-                    found.append(_windows(shifts, chances[1], scale, self.thresholds[0], picture))
+                    found.append(_windows(shifts, chances[1], scale, THRESHOLDS[0], picture))
                     group.append(torch.full((len(found[-1]),), float(len(found))))
         together = _Candidates.joined(found)
         return together.apart(torch.cat(group), 0.5)  # within each size of each picture
@@ -101,7 +90,7 @@ class FaceDetector:
             return candidates
         shifts, chances = self._ask(self._refine, pixels)
         judged = _Candidates(candidates.boxes, chances[:, 1], shifts, candidates.picture)
-        return judged[judged.scores > self.thresholds[1]]
+        return judged[judged.scores > THRESHOLDS[1]]
 
     def _located(self, sums: list[np.ndarray], refined: "_Candidates") -> list[Faces]:
         """Keep what the third net takes for faces, with the landmarks that it sees."""
@@ -115,18 +104,18 @@ class FaceDetector:
         faces = _Candidates(boxes, chances[:, 1], shifts, candidates.picture).shifted(extra_px=1)
         found = []
         for picture in range(len(sums)):
-            here = ((candidates.picture == picture) & (faces.scores > self.thresholds[2])).nonzero()[:, 0]
-            kept = here[_surest_apart(faces.boxes[here], faces.scores[here], self.max_overlap)]
+            here = ((candidates.picture == picture) & (faces.scores > THRESHOLDS[2])).nonzero()[:, 0]
+            kept = here[_surest_apart(faces.boxes[here], faces.scores[here], MAX_OVERLAP)]
             found.append(Faces(*(part[kept].double().numpy() for part in (faces.boxes, faces.scores, landmarks))))
         return found
 
     def _apart(self, candidates: "_Candidates") -> "_Candidates":
-        return candidates.apart(candidates.picture, self.max_overlap)
+        return candidates.apart(candidates.picture, MAX_OVERLAP)
 
     def _scales(self, shorter_px: int) -> list[float]:
-        scales = [_CELL_PX / self.min_face_px]
+        scales = [_CELL_PX / MIN_FACE_PX]
         while shorter_px * scales[-1] >= _CELL_PX:
-            scales.append(scales[-1] * self.factor)
+            scales.append(scales[-1] * FACTOR)
         return scales[:-1]
 
     def _as_input(self, pixels: np.ndarray) -> Tensor:

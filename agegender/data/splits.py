@@ -195,7 +195,7 @@ def split_as_published(
     The original shuffles and cuts the *lines* of the fold files and drops those without labels afterwards. With
     ``repeats`` (examples,) an example counts as that many lines, and all of them are in its part; ``num_other_lines``
     of the pool show no example, are cut with the rest, and vanish from the lists: the lost line may be one of them, and
-    the sizes depend on the draw (``agegender.data.fold_lines``). The copies of an example stay together, behind those
+    the sizes depend on the draw (``agegender.data.parts``). The copies of an example stay together, behind those
     that are listed once, so that none is in two parts; the original may tear them apart.
     """
     test, pool = test_and_pool(folds, test_fold)

@@ -12,7 +12,7 @@ class CommonVoiceRecipe:
     """Every decision in which the published age groups from Common Voice and their intent differ.
 
     ``split`` parts clips or subjects. Age groups are made equally large by clip, or with at most ``most_per_subject``
-    clips of one subject (``agegender.data.capping``). ``augments_evaluation`` shifts and masks what is validated and
+    clips of one subject (``agegender.data.balancing``). ``augments_evaluation`` shifts and masks what is validated and
     tested too, as if it were trained on. ``recurrence`` is explained in ``agegender.models.speech_sequence``; the
     published ``batch_size_of_tcn`` leaves an LSTM over the batch with sequences of one step.
 

@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from agegender.data.loading import Batch, evaluation_loader, training_loader
+from agegender.data.batches import Batch, evaluation_loader, training_loader
 from agegender.files import replaced_atomically
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import (

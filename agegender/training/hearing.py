@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from agegender.data.clip_loading import Crop
-from agegender.data.loading import Batch
-from agegender.data.speech_augmentation import MASK_DRAWS, SHIFT_DRAWS, circular_shift, mask_spectrograms
+from agegender.data.audio import Crop
+from agegender.data.batches import Batch
+from agegender.data.spec_augment import MASK_UNIFORMS, SHIFT_UNIFORMS, circular_shift, mask_spectrograms
 from agegender.models.audio_frontend import PUBLISHED_HZ, PUBLISHED_SAMPLES, DecibelMel, raw_audio
 
-NUM_DRAWS = SHIFT_DRAWS + MASK_DRAWS
-"""Uniform draws that a spectrogram needs to be augmented."""
+NUM_UNIFORMS = SHIFT_UNIFORMS + MASK_UNIFORMS
+"""Uniforms that a spectrogram needs to be augmented."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class Hearing:
     def spectrograms(self) -> Callable[[Batch], Tensor]:
         """Return the way from a batch to decibels (batch, 64 mels, frames).
 
-        A batch with ``draws`` (batch, ``NUM_DRAWS``) is augmented as published: shifted round a circle before, masked
-        after; one without is not.
+        A batch with ``uniforms`` (batch, ``NUM_UNIFORMS``) is augmented as published: shifted round a circle before,
+        masked after; one without is not.
         """
         decibels = DecibelMel(self.rate_hz, self.n_fft, self.hop)
 
         def prepare(batch: Batch) -> Tensor:
-            clips, draws = _as_float(batch["clips"]), batch.get("draws")
+            clips, uniforms = _as_float(batch["clips"]), batch.get("uniforms")
             mels = decibels.to(clips.device)
-            if draws is None:
+            if uniforms is None:
                 return mels(clips)
-            shifted = circular_shift(clips, draws[:, :SHIFT_DRAWS].squeeze(1))
-            return mask_spectrograms(mels(shifted), draws[:, SHIFT_DRAWS:])
+            shifted = circular_shift(clips, uniforms[:, :SHIFT_UNIFORMS].squeeze(1))
+            return mask_spectrograms(mels(shifted), uniforms[:, SHIFT_UNIFORMS:])
 
         return prepare
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from agegender.data.loading import Batch
+from agegender.data.batches import Batch
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.config import TrainingConfig
 from agegender.training.prediction import PRECISION, Prepare

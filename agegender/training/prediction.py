@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from agegender.data.loading import Batch, evaluation_loader
+from agegender.data.batches import Batch, evaluation_loader
 from agegender.models.multitask import MultiTaskModel
 
 PRECISION = "32-true"

@@ -7,10 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from torch.utils.data import Dataset
 
-from agegender.data.clip_loading import EvaluationClips, TrainingClips
-from agegender.data.loading import EvaluationFaces, TrainingFaces
+from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.data.manifest import Manifest
 
 Parts = dict[str, np.ndarray]
@@ -43,19 +41,12 @@ class Protocol:
         return self.shares_subjects == "train and validation" and "test" not in (first, second)
 
 
-def rows_of(examples: Dataset, manifest: Manifest, image_rows: np.ndarray | None = None) -> np.ndarray:
-    """Return which rows of ``manifest`` the batches of ``examples`` show.
+def rows_of(batches: TrainingBatches | EvaluationBatches, manifest: Manifest) -> np.ndarray:
+    """Return which rows of ``manifest`` the examples of ``batches`` are, by their paths.
 
-    Clips know their paths. Of faces ``image_rows`` says which row of the array of images shows each example of the
-    manifest. Raises ``ValueError`` for an example that is not in the manifest.
+    Raises ``ValueError`` for an example that is not in the manifest.
     """
-    if isinstance(examples, TrainingClips | EvaluationClips):
-        paths = pd.Index(manifest.examples["path"])
-        rows = paths.get_indexer(examples.clips.manifest.examples["path"])
-    elif isinstance(examples, TrainingFaces | EvaluationFaces) and image_rows is not None:
-        rows = pd.Index(image_rows).get_indexer(examples.rows)
-    else:
-        raise ValueError(f"cannot tell the examples of a {type(examples).__name__}: are the rows of the images given?")
+    rows = pd.Index(manifest.examples["path"]).get_indexer(batches.cache.manifest.examples["path"])
     if (rows < 0).any():
         raise ValueError(f"{(rows < 0).sum()} of {len(rows)} examples are not in the manifest of this run")
     return rows

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from agegender.data.images import Resize
-from agegender.data.loading import Augmentation
+from agegender.data.images import Augmentation, Resize
 from agegender.evaluation.denominators import Reading
 from agegender.models.heads import Init
 from agegender.training.protocol import Protocol, Shared
@@ -48,7 +47,7 @@ class LmtcnnRecipe:
     ``repairs_25_23`` reads Adience's label ``(25, 23)`` as the group (25, 32) instead of leaving it out.
     ``keeps_repeated_lines`` counts a face as often as the fold files list it (117 lines of Adience repeat an earlier
     one), ``filters_last`` cuts the published lists out of all lines and drops those without labels afterwards: both in
-    ``agegender.data.fold_lines``. ``denominator`` is how the published tables divide: see
+    ``agegender.data.parts``. ``denominator`` is how the published tables divide: see
     ``agegender.evaluation.denominators``.
 
     The learning rate falls to a tenth after each ``decay_share`` of the run: as published after 10,000 of 50,000 steps,
@@ -132,7 +131,7 @@ class LeviHassnerRecipe:
     ``clips_probabilities`` is about the loss of age: ``agegender.models.losses.clipped_cross_entropy``.
     ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so that its faces are in no part.
     ``repairs_25_23`` reads ``(25, 23)`` as the group (25, 32), ``keeps_repeated_lines`` counts a face as often as the
-    fold files list it (``agegender.data.fold_lines``). ``validation`` selects the epoch on the test fold itself, or on
+    fold files list it (``agegender.data.parts``). ``validation`` selects the epoch on the test fold itself, or on
     subjects of their own; ``resize`` says how a file comes to its 256 pixels (``agegender.data.images``);
     ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None``
     takes the centre.
@@ -225,7 +224,7 @@ class ImdbRecipe:
     ``softmax_before_loss`` takes the cross-entropy of values that are probabilities already. ``channel_order`` is that
     of the pixels to which the statistics of red, green and blue are applied. ``age_of`` and ``min_face_score`` are
     explained in ``agegender.corpora.imdb_wiki``, ``cap`` (at ``most_per_age`` faces of an age in years) in
-    ``agegender.data.capping``. ``split`` parts photographs or
+    ``agegender.data.balancing``. ``split`` parts photographs or
     people; ``validation`` is the test part itself, or people of their own. ``crop_at_224`` tells whether
     faces of 224 px are cropped as tightly as those of 112. ``resize`` says how a face that is
     larger shrinks (``agegender.data.images``). ``starts_at_median`` lets a regression of years start from

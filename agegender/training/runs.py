@@ -10,10 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from agegender.data.clip_loading import EvaluationClips, TrainingClips
-from agegender.data.fold_lines import repeats_of
-from agegender.data.loading import EvaluationFaces, TrainingFaces
+from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.data.manifest import Manifest
+from agegender.data.parts import repeats_of
 from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS, is_finished, read_run, run_name, write_run
 from agegender.models.multitask import MultiTaskModel
 from agegender.training import protocol
@@ -34,7 +33,7 @@ def predictions_table(
     ``agegender.training.fit.predict`` returns for them; what the model has no head for stays empty. ``corpus`` is the
     ``source_corpus`` of an example where the manifest is a pack of several corpora. No path is kept.
     ``subject_number`` takes the place of the name when the run is published.
-    Where ``rows`` holds an example as often as its corpus lists it (``agegender.data.fold_lines``), the table has it
+    Where ``rows`` holds an example as often as its corpus lists it (``agegender.data.parts``), the table has it
     once, with what was said first, and the column ``repeats`` says how often. Raises ``ValueError`` when there are more
     or fewer predictions than rows, and for an example that is there more often than it is listed.
     """
@@ -94,7 +93,6 @@ class BegunRun:
     manifest: Manifest
     recipe: Recipe
     parts: protocol.Parts
-    image_rows: np.ndarray | None
     facts: dict[str, Any]
 
 
@@ -104,23 +102,21 @@ def begin_run(
     parameters: dict[str, Any],
     manifest: Manifest,
     recipe: Recipe,
-    shown: tuple[TrainingFaces | TrainingClips, EvaluationFaces | EvaluationClips, np.ndarray],
-    image_rows: np.ndarray | None = None,
+    shown: tuple[TrainingBatches, EvaluationBatches, np.ndarray],
 ) -> BegunRun:
     """Return the run that is to be trained, unless its parts have more in common than ``recipe`` allows.
 
     ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
     ``shown`` are the batches of training and of validation that ``fit`` gets, and the rows of ``manifest`` that will be
-    tested; who stands in which part is read from them. ``image_rows`` are those of a cache of faces: which image shows
-    each example of ``manifest``. Raises ``ValueError`` naming the subjects, and when ``folder`` holds a finished run on
-    other data.
+    tested; who stands in which part is read from them. Raises
+    ``ValueError`` naming the subjects, and when ``folder`` holds a finished run on other data.
     """
     if is_finished(folder) and read_run(folder).record["manifest_hash"] != manifest.hash():
         raise ValueError(f"{folder} holds a finished run on other data: delete it, or name another run_folder")
     training, validation, test = shown
     parts = {
-        "train": protocol.rows_of(training, manifest, image_rows),
-        "validation": protocol.rows_of(validation, manifest, image_rows),
+        "train": protocol.rows_of(training, manifest),
+        "validation": protocol.rows_of(validation, manifest),
         "test": np.asarray(test),
     }
     protocol.check_parts(parts, manifest.examples, recipe.protocol)
@@ -131,7 +127,7 @@ def begin_run(
         "selected_on_test": bool(np.isin(parts["validation"], parts["test"]).any()),
         "batches": {"train": training.settings, "validation": validation.settings},
     }
-    return BegunRun(Path(folder), paper, parameters, manifest, recipe, parts, image_rows, facts)
+    return BegunRun(Path(folder), paper, parameters, manifest, recipe, parts, facts)
 
 
 def finish_run(
@@ -141,7 +137,7 @@ def finish_run(
     prepare: Prepare,
     config: TrainingConfig,
     result: FitResult,
-    test: EvaluationFaces | EvaluationClips,
+    test: EvaluationBatches,
     predictions: pd.DataFrame,
     selection: str,
     reduced: str | None,
@@ -154,7 +150,7 @@ def finish_run(
     to select from is added. ``reduced`` says what was made smaller than in the publication. Raises ``ValueError`` when
     other examples were predicted than the run began with.
     """
-    tested = protocol.rows_of(test, run.manifest, run.image_rows)
+    tested = protocol.rows_of(test, run.manifest)
     is_as_begun = np.array_equal(np.sort(tested), np.sort(run.parts["test"]))
     if not is_as_begun or list(dict.fromkeys(tested)) != predictions["example"].tolist():
         raise ValueError("the batches that were predicted, the table and the test part have other examples")
@@ -164,7 +160,7 @@ def finish_run(
         **run.facts,
         "batches": run.facts["batches"] | {"test": test.settings},
         "heads": settings_of_heads(model),
-        "red_channel": red_channel(prepare, test.images.shape[1]) if isinstance(test, EvaluationFaces) else None,
+        "red_channel": red_channel(prepare, test.cache.array.shape[1]) if run.manifest.modality == "face" else None,
         "num_epochs": config.num_steps * config.batch_size / len(run.parts["train"]),
         "weights_hash": weights_hash(model),
         "training": asdict(config) | {"precision": result.precision},

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from agegender import files
-from agegender.data.clip_loading import EvaluationClips
-from agegender.data.images import sampled
-from agegender.data.loading import Augmentation, Batch, EvaluationFaces
+from agegender.data.audio import EvenCrops
+from agegender.data.batches import Batch, EvaluationBatches
+from agegender.data.images import Augmentation, CentreCrop, sampled
 from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS, answers_of
 from agegender.evaluation.scores import group_columns
 from agegender.models.multitask import MultiTaskModel
@@ -31,8 +31,6 @@ from agegender.training.runs import BegunRun, predictions_table
 BATCH_SIZES = (1, 8, 32, 128)
 """Of the tests with batch statistics."""
 
-Evaluated = EvaluationFaces | EvaluationClips
-
 
 @dataclass(frozen=True)
 class OtherTest:
@@ -41,7 +39,7 @@ class OtherTest:
     ``has_batch_statistics`` normalises by the statistics of each batch in the place of the moving averages.
     """
 
-    examples: Evaluated
+    examples: EvaluationBatches
     inputs: tuple[Prepare, ...]
     has_batch_statistics: bool = False
     is_bf16: bool = False
@@ -51,7 +49,7 @@ def open_test(
     run: BegunRun,
     model: MultiTaskModel,
     prepare: Prepare,
-    test: Evaluated,
+    test: EvaluationBatches,
     others: dict[str, OtherTest],
     device: str | torch.device | None = None,
 ) -> pd.DataFrame:
@@ -130,7 +128,7 @@ def _norms_of(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm | ShiftBatchNorm)]
 
 
-def _of_all(model: MultiTaskModel, prepare: Prepare, test: Evaluated) -> dict[str, OtherTest]:
+def _of_all(model: MultiTaskModel, prepare: Prepare, test: EvaluationBatches) -> dict[str, OtherTest]:
     """What can be asked of faces and of clips alike: bfloat16 and, where the net has any, batch statistics.
 
     A layer without places (``BatchNorm1d``) has no statistics of one example: such batches are left out.
@@ -147,7 +145,7 @@ def _of_all(model: MultiTaskModel, prepare: Prepare, test: Evaluated) -> dict[st
 
 
 def other_tests_of_faces(
-    model: MultiTaskModel, prepare: Prepare, test: EvaluationFaces, input_px: int, augmentation: Augmentation
+    model: MultiTaskModel, prepare: Prepare, test: EvaluationBatches, input_px: int, augmentation: Augmentation
 ) -> dict[str, OtherTest]:
     """Return by name in which other ways a net that takes faces of ``input_px`` is tested; ``prepare`` takes any side.
 
@@ -155,9 +153,9 @@ def other_tests_of_faces(
     larger than the input, they are also squashed, cut in the centre, and asked about by the ten crops of Krizhevsky,
     Sutskever and Hinton (2012): corners and centre, each also mirrored.
     """
-    stored_px, rows, labels = test.images.shape[1], test.rows, test.targets
-    whole = EvaluationFaces(test.images, rows, labels, test.batch_size)
-    augmented = EvaluationFaces(test.images, rows, labels, test.batch_size, None, augmentation)
+    faces, labels = test.cache, test.targets
+    whole = EvaluationBatches(faces, labels, test.batch_size, CentreCrop())
+    augmented = EvaluationBatches(faces, labels, test.batch_size, augmentation)
 
     def of_part(top: int, left: int, is_mirrored: bool = False) -> Prepare:
         def take(images: Tensor) -> Tensor:
@@ -166,7 +164,7 @@ def other_tests_of_faces(
 
         return _on_images(prepare, take)
 
-    end = stored_px - input_px
+    end = faces.array.shape[1] - input_px
     corners = [(0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2)]
     found = _of_all(model, prepare, test) | {
         "mirrored too": OtherTest(test, (prepare, _on_images(prepare, lambda images: images.flip(2)))),
@@ -186,18 +184,19 @@ def other_tests_of_faces(
 
 
 def other_tests_of_clips(
-    model: MultiTaskModel, prepare: Prepare, test: EvaluationClips, num_draws: int = 0
+    model: MultiTaskModel, prepare: Prepare, test: EvaluationBatches, num_uniforms: int = 0
 ) -> dict[str, OtherTest]:
     """Return by name in which other ways a net that hears clips is tested: one crop and ten, and augmented.
 
-    ``test`` and ``prepare`` are those of the recipe; ``num_draws`` is that of its training, 0 without augmentation.
+    ``test`` and ``prepare`` are those of the recipe; ``num_uniforms`` is that of its training, 0 without augmentation.
     """
-    clips, labels, size = test.clips, test.targets, test.batch_size
+    assert isinstance(test.transform, EvenCrops)
+    clips, labels, size, crop = test.cache, test.targets, test.batch_size, test.transform.crop
     found = _of_all(model, prepare, test)
     for name, num_crops in (("one crop", 1), ("ten crops", 10)):
-        found[name] = OtherTest(EvaluationClips(clips, labels, size, test.crop, num_crops), (prepare,))
-    if num_draws:
-        augmented = EvaluationClips(clips, labels, size, test.crop, num_draws=num_draws)
+        found[name] = OtherTest(EvaluationBatches(clips, labels, size, EvenCrops(crop, num_crops)), (prepare,))
+    if num_uniforms:
+        augmented = EvaluationBatches(clips, labels, size, EvenCrops(crop, num_uniforms=num_uniforms))
         found["augmented as in training"] = OtherTest(augmented, (prepare,))
     return found
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from agegender.data.batches import Batch
 from agegender.data.images import normalise, standardise
-from agegender.data.loading import Batch
 from agegender.labels import AgeScheme
 from agegender.models.ir_resnet import IRResNet
 from agegender.models.levi_hassner import LeviHassner

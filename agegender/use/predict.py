@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from agegender.data.alignment import aligned_face
-from agegender.data.detection import find_faces
-from agegender.data.images import UnreadableImageError, decode_image
-from agegender.data.loading import EvaluationFaces
+from agegender.data.batches import EvaluationBatches
+from agegender.data.cache import examples_in_memory
+from agegender.data.face_alignment import aligned_face, find_faces
+from agegender.data.images import CentreCrop, decode_image
+from agegender.data.manifest import UnreadableFileError
 from agegender.data.mtcnn import FaceDetector
 from agegender.training.checkpoints import load_weights, read_facts
 from agegender.training.prediction import predict
@@ -52,10 +53,10 @@ class Predictor:
         def read(number: int) -> np.ndarray | str:
             try:
                 return prepare(number)
-            except UnreadableImageError as error:
+            except UnreadableFileError as error:
                 return str(error)
 
-        return in_batches(paths, read, lambda faces: self._of_faces(np.stack(faces)), BATCH_SIZE, "faces")
+        return in_batches(paths, read, self._of_faces, BATCH_SIZE, "faces")
 
     def _preparation(self, paths: Sequence[Path], detect: bool | None) -> Callable[[int], np.ndarray]:
         """Return the function that makes the face of file number ``i``."""
@@ -65,10 +66,10 @@ class Predictor:
         if not (trained is not None if detect is None else detect):
             return lambda number: decode_image(paths[number], size_px, resize)
         found = find_faces(paths, None, FaceDetector())
-        return lambda number: aligned_face(paths[number], found[number], size_px, crop, resize=resize)
+        return lambda number: aligned_face(paths[number], found[number], size_px, crop, resize)
 
-    def _of_faces(self, faces: np.ndarray) -> pd.DataFrame:
-        batches = EvaluationFaces(faces, np.arange(len(faces)), {}, BATCH_SIZE, crop_px=self.net.crop_px)
+    def _of_faces(self, faces: list[np.ndarray]) -> pd.DataFrame:
+        batches = EvaluationBatches(examples_in_memory(faces), {}, BATCH_SIZE, CentreCrop(self.net.crop_px))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         decoded = predict(self.net.model, self.net.prepare, batches, device)
         return table_of(decoded, self.net.scheme, len(faces))

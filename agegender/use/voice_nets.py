@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from agegender.data.clip_loading import Crop
-from agegender.data.loading import Batch
+from agegender.data.audio import Crop
+from agegender.data.batches import Batch
 from agegender.labels import AgeScheme
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2

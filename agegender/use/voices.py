@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from agegender.data.audio import UnreadableClipError, read_clip
-from agegender.data.clip_loading import EvaluationClips
-from agegender.data.clips import as_int16, clips_in_memory
+from agegender.data.audio import EvenCrops, as_int16, read_clip
+from agegender.data.batches import EvaluationBatches
+from agegender.data.cache import examples_in_memory
+from agegender.data.manifest import UnreadableFileError
 from agegender.training.prediction import predict
 from agegender.use.answers import in_batches, table_of
 from agegender.use.voice_nets import VoiceNet
@@ -28,7 +29,7 @@ class VoicePredictor:
         """Return one row for each recording, in order: what the model says, or why the file could not be read.
 
         Columns: ``path``, those of ``agegender.use.answers.table_of``, and ``problem`` (missing where there is none).
-        WAV, FLAC, Ogg, MP3 and the others of ``decode_clip`` are read, at any rate, with any number of channels. Raises
+        WAV, FLAC, Ogg, MP3 and the others of ``read_clip`` are read, at any rate, with any number of channels. Raises
         ``ValueError`` when asked to ``detect``: there are no faces in a recording.
         """
         if detect:
@@ -37,14 +38,14 @@ class VoicePredictor:
         def read(number: int) -> np.ndarray | str:
             try:
                 return as_int16(read_clip(Path(paths[number]), self.net.rate_hz))
-            except UnreadableClipError as error:
+            except UnreadableFileError as error:
                 return str(error)
 
         return in_batches(paths, read, self._of_recordings, self.net.batch_size, "voices")
 
     def _of_recordings(self, recordings: list[np.ndarray]) -> pd.DataFrame:
         net = self.net
-        clips = clips_in_memory(recordings, net.rate_hz)
-        batches = EvaluationClips(clips, {}, net.batch_size, net.crop, net.num_crops)
+        clips = examples_in_memory(recordings, net.rate_hz)
+        batches = EvaluationBatches(clips, {}, net.batch_size, EvenCrops(net.crop, net.num_crops))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return table_of(predict(net.model, net.prepare, batches, device), net.scheme, len(recordings))

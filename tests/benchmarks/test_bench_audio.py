@@ -5,7 +5,7 @@ import soundfile
 import torch
 from numpy.testing import assert_allclose
 
-from agegender.data.clip_loading import Crop
+from agegender.data.audio import Crop
 from agegender.models.audio_frontend import LogMel
 from benchmarks import bench_audio
 from benchmarks.bench_audio import CROP, PlainClips, plain_log_mel, recordings

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from agegender.corpora import catalog
-from agegender.data.clips import cache_clips
+from agegender.data.audio import cache_clips
 from agegender.data.parts import parts_of_subjects
 from agegender.labels import FAIRFACE_9
 from agegender.miniatures.imdb_wiki import write_imdb

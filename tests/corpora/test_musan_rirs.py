@@ -3,7 +3,7 @@ import pytest
 import soundfile
 
 from agegender.corpora import musan_rirs
-from agegender.data.noise import BABBLE_SNR_DB, MUSIC_SNR_DB, NOISE_SNR_DB, NUM_BABBLING
+from agegender.data.audio_augmentation import BABBLE_SNR_DB, MUSIC_SNR_DB, NOISE_SNR_DB, NUM_BABBLING
 from agegender.miniatures.musan_rirs import write_musan, write_rirs
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from agegender.corpora import catalog
 from agegender.corpora.packs import VOICE_PACK, read_speechocean762, read_voices
-from agegender.data.clips import cache_clips
+from agegender.data.audio import cache_clips
 from agegender.labels import SPEECHOCEAN_6
 from agegender.miniatures.voicepack import write_voicepack
 

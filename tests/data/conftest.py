@@ -4,8 +4,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from agegender.data import caches, clips
-from agegender.data.clips import ClipCache
+from agegender.data import audio, images
+from agegender.data.cache import ExampleCache
 from agegender.data.manifest import build_manifest
 
 
@@ -55,8 +55,8 @@ def decoded(monkeypatch):
 
         return noted
 
-    monkeypatch.setattr(caches, "decode_image", noting(caches.decode_image))
-    monkeypatch.setattr(clips, "decode_clip", noting(clips.decode_clip))
+    monkeypatch.setattr(images, "decode_image", noting(images.decode_image))
+    monkeypatch.setattr(audio, "read_clip", noting(audio.read_clip))
     return names
 
 
@@ -70,9 +70,7 @@ def cache_of():
         manifest = build_manifest(table)
         lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
         samples = np.concatenate([np.zeros(0, np.int16), *clips]).astype(np.int16)
-        starts, clipped = np.cumsum(lengths) - lengths, np.zeros(len(clips), np.float32)
-        return ClipCache(
-            manifest.select(manifest.examples["path"].isin(names)), samples, starts, lengths, clipped, rate_hz
-        )
+        manifest = manifest.select(manifest.examples["path"].isin(names))
+        return ExampleCache(manifest, samples, np.cumsum(lengths) - lengths, lengths, rate_hz)
 
     return made

@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 from torch.nn.functional import adaptive_avg_pool2d
 
-from agegender.data import detection, mtcnn
-from agegender.data.areas import cut_out, shrunk, summed_areas
-from agegender.data.detection import NO_FACE, OUTSIDE, SEVERAL_FACES, SMALL, Detection, find_faces
-from agegender.data.images import UnreadableImageError, decode_whole
+from agegender.data import face_alignment, mtcnn
+from agegender.data.face_alignment import NO_FACE, OUTSIDE, SEVERAL_FACES, SMALL, Detection, find_faces
+from agegender.data.images import decode_whole
+from agegender.data.integral_image import area_resize, cut_out, integral_image
+from agegender.data.manifest import UnreadableFileError
 from agegender.data.mtcnn import FaceDetector, Faces
 from tests.photographs import draw, photo_of
 
@@ -27,7 +28,7 @@ def pixels(picture):
 def test_a_shrunk_picture_is_what_torch_pools():
     image = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
     pooled = adaptive_avg_pool2d(torch.tensor(image).permute(2, 0, 1).double(), (23, 90))
-    np.testing.assert_allclose(shrunk(summed_areas(image), 23, 90), pooled.permute(1, 2, 0), rtol=1e-5)
+    np.testing.assert_allclose(area_resize(integral_image(image), 23, 90), pooled.permute(1, 2, 0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 83, 61), (80, 59, 83, 61), (5, 7, 6, 8), (10, 3, 60, 50)])
@@ -36,12 +37,12 @@ def test_a_box_that_is_cut_out_is_what_torch_pools(box):
     left, top, right, bottom = box
     part = torch.tensor(image[top:bottom, left:right]).permute(2, 0, 1).double()
     pooled = adaptive_avg_pool2d(part, 24).permute(1, 2, 0)
-    np.testing.assert_allclose(cut_out(summed_areas(image), np.array([box, box]), 24)[1], pooled, rtol=1e-5)
+    np.testing.assert_allclose(cut_out(integral_image(image), np.array([box, box]), 24)[1], pooled, rtol=1e-5)
 
 
 def test_sums_that_wrap_around_still_give_means():
     white = np.full((40, 40, 3), 255, np.uint8)
-    late = summed_areas(white) + np.int32(2**31 - 60_000)  # as below and right of 8 million white pixels
+    late = integral_image(white) + np.int32(2**31 - 60_000)  # as below and right of 8 million white pixels
     assert late[0, 0, 0] > 0 > late[-1, -1, 0]
     np.testing.assert_array_equal(cut_out(late, np.array([[10, 10, 40, 40]]), 2), np.full((1, 2, 2, 3), 255.0))
 
@@ -72,7 +73,7 @@ def test_what_the_third_net_is_surer_of_than_80_percent_is_a_face(detector, monk
     candidates = mtcnn._Candidates(boxes, chances, torch.zeros(5, 4), torch.zeros(5, dtype=torch.int64))
     answer = [torch.zeros(5, 4), torch.zeros(5, 10), torch.stack([1 - chances, chances], 1)]
     monkeypatch.setattr(detector, "_ask", lambda net, pixels: answer)
-    (found,) = detector._located([summed_areas(np.zeros((400, 400, 3), np.uint8))], candidates)
+    (found,) = detector._located([integral_image(np.zeros((400, 400, 3), np.uint8))], candidates)
     np.testing.assert_allclose(found.scores, [0.95, 0.85, 0.805], atol=1e-6)
 
 
@@ -113,11 +114,9 @@ def test_all_three_nets_judge_and_do_not_learn(detector):
     assert not any(module.training for net in nets for module in net.modules())
 
 
-def test_settings_without_sense_are_refused():
-    with pytest.raises(ValueError, match="at least 12 and factor between 0 and 1, got 3"):
-        FaceDetector(min_face_px=3)
-    with pytest.raises(ValueError, match=r"got 20 and 1\.5"):
-        FaceDetector(factor=1.5)
+def test_the_settings_are_those_of_the_published_port():
+    settings = mtcnn.MIN_FACE_PX, mtcnn.THRESHOLDS, mtcnn.MAX_OVERLAP, mtcnn.FACTOR
+    assert settings == (20, (0.6, 0.7, 0.8), 0.7, 0.709)
 
 
 def test_without_the_nets_the_error_says_what_to_run(monkeypatch):
@@ -180,18 +179,21 @@ def test_neither_a_second_call_nor_a_moved_copy_nor_a_double_is_looked_at_again(
         assert (found.width_px, found.height_px) == (before.width_px, before.height_px)
 
 
-def test_other_settings_look_again(photos, tmp_path):
+def test_other_settings_look_again(photos, tmp_path, monkeypatch):
     find_faces(photos, tmp_path / "cache", FaceDetector())
-    other = Counting(thresholds=(0.6, 0.7, 0.7))
-    find_faces(photos, tmp_path / "cache", other)
-    find_faces(photos, tmp_path / "cache", other, longest_px=120)
+    with monkeypatch.context() as patch:
+        patch.setattr(mtcnn, "THRESHOLDS", (0.6, 0.7, 0.7))
+        other = Counting()
+        find_faces(photos, tmp_path / "cache", other)
+        patch.setattr(face_alignment, "LONGEST_PX", 120)
+        find_faces(photos, tmp_path / "cache", other)
     assert other.seen == 6
     assert len(list((tmp_path / "cache").iterdir())) == 3
 
 
 def test_an_interrupted_search_goes_on_where_the_table_was_written(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(detection, "_AT_ONCE", 1)
-    monkeypatch.setattr(detection, "_WRITE_AFTER", 1)
+    monkeypatch.setattr(face_alignment, "_AT_ONCE", 1)
+    monkeypatch.setattr(face_alignment, "_WRITE_AFTER", 1)
     detector = Counting()
     monkeypatch.setattr(Counting, "name", "same")
 
@@ -230,9 +232,10 @@ def test_unreadable_files_keep_their_place_and_say_why(photos, tmp_path):
     assert "broken.jpg: not a picture" in broken
 
 
-def test_a_large_picture_is_looked_at_in_a_smaller_size_and_a_face_in_it_found(tmp_path):
+def test_a_large_picture_is_looked_at_in_a_smaller_size_and_a_face_in_it_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(face_alignment, "LONGEST_PX", 200)
     draw(400).resize((1200, 1200)).save(tmp_path / "large.jpg")
-    (found,) = find_faces([tmp_path / "large.jpg"], tmp_path / "cache", FaceDetector(), longest_px=200)
+    (found,) = find_faces([tmp_path / "large.jpg"], tmp_path / "cache", FaceDetector())
     assert (found.width_px, found.height_px) == (200, 200)
     assert found.problem is None
 
@@ -278,7 +281,7 @@ def test_whole_pictures_keep_their_proportions(tmp_path, size, decoded):
 
 def test_a_file_that_is_no_picture_is_not_decoded_whole(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no picture")
-    with pytest.raises(UnreadableImageError, match=r"a\.jpg: not a picture"):
+    with pytest.raises(UnreadableFileError, match=r"a\.jpg: not a picture"):
         decode_whole(tmp_path / "a.jpg", 1000)
 
 

@@ -10,7 +10,8 @@ from torch.testing import assert_close
 from torchvision.transforms import v2
 
 from agegender.data import images
-from agegender.data.images import UnreadableImageError, decode_image, normalise, sampled, standardise
+from agegender.data.images import decode_image, normalise, sampled, standardise
+from agegender.data.manifest import UnreadableFileError
 
 
 def noise(height=16, width=16, seed=0):
@@ -386,7 +387,7 @@ def test_half_a_file_is_never_taken_for_half_a_picture(tmp_path, kind):
         path.write_bytes(content[:length])
         try:
             assert np.array_equal(decode_image(path, 32), whole), length  # all that was cut off was an end mark
-        except UnreadableImageError:
+        except UnreadableFileError:
             refused += 1
     assert refused >= 20
 
@@ -408,7 +409,7 @@ def test_a_damaged_file_is_a_picture_or_an_unreadable_image_and_nothing_else(tmp
         path.write_bytes(damaged)
         try:
             assert decode_image(path, 8).shape == (8, 8, 3)
-        except UnreadableImageError:
+        except UnreadableFileError:
             unreadable += 1
     assert unreadable > 0
 
@@ -422,7 +423,7 @@ def test_whatever_a_decoder_raises_the_file_is_unreadable(tmp_path, monkeypatch,
 
     path = written(tmp_path / "a.png", noise())
     monkeypatch.setattr(ImageOps, "exif_transpose", fails)
-    with pytest.raises(UnreadableImageError, match=rf"a\.png: ({error}|{type(error).__name__})"):
+    with pytest.raises(UnreadableFileError, match=rf"a\.png: ({error}|{type(error).__name__})"):
         decode_image(path, 8)
 
 
@@ -431,14 +432,14 @@ def test_whatever_a_decoder_raises_the_file_is_unreadable(tmp_path, monkeypatch,
 )
 def test_a_file_that_is_no_picture_is_refused_with_its_name(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(UnreadableImageError, match=r"a\.jpg: (not a picture that can be identified|.*)$"):
+    with pytest.raises(UnreadableFileError, match=r"a\.jpg: (not a picture that can be identified|.*)$"):
         decode_image(tmp_path / "a.jpg", 8)
 
 
 def test_a_missing_file_and_a_folder_are_refused_with_their_names(tmp_path):
-    with pytest.raises(UnreadableImageError, match=r"none\.jpg: no such file$"):
+    with pytest.raises(UnreadableFileError, match=r"none\.jpg: no such file$"):
         decode_image(tmp_path / "none.jpg", 8)
-    with pytest.raises(UnreadableImageError, match=f"{tmp_path.name}: .*directory"):
+    with pytest.raises(UnreadableFileError, match=f"{tmp_path.name}: .*directory"):
         decode_image(tmp_path, 8)
 
 
@@ -448,12 +449,12 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, 
     assert decode_image(path, 4).shape == (4, 4, 3)
     monkeypatch.setattr(images, "MAX_PIXELS", 199)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(UnreadableImageError, match=r"a\.png: 10 x 20 pixels, more than 199"):
+    with pytest.raises(UnreadableFileError, match=r"a\.png: 10 x 20 pixels, more than 199"):
         decode_image(path, 4)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_pixels_without_a_known_range_are_refused(tmp_path, dtype):
     path = written(tmp_path / "a.tif", noise()[..., 0].astype(dtype))
-    with pytest.raises(UnreadableImageError, match=r"a\.tif: 32-bit pixels, whose range no one states"):
+    with pytest.raises(UnreadableFileError, match=r"a\.tif: 32-bit pixels, whose range no one states"):
         decode_image(path, 8)

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from agegender.data.images import standardise
-from agegender.data.loading import Augmentation, EvaluationFaces, TrainingFaces
+from agegender.data.batches import EvaluationBatches, TrainingBatches
+from agegender.data.cache import examples_in_memory
+from agegender.data.images import Augmentation, CentreCrop, standardise
+from agegender.data.samplers import ShuffledSampler
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.multitask import MultiTaskModel
@@ -41,9 +43,9 @@ def small_faces(batch_size=4, num_examples=21):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (num_examples, 20, 20, 3), dtype=np.uint8)
     targets = {"age_group": np.arange(num_examples) % 8, "gender": np.arange(num_examples) % 2}
-    rows = np.arange(num_examples)
-    training = TrainingFaces(images, rows, targets, batch_size, seed=3, augmentation=Augmentation(16))
-    return training, EvaluationFaces(images, rows, targets, batch_size=8, crop_px=16)
+    cache, sampler = examples_in_memory(list(images)), ShuffledSampler(num_examples, batch_size, seed=3)
+    training = TrainingBatches(cache, targets, sampler, Augmentation(16))
+    return training, EvaluationBatches(cache, targets, 8, CentreCrop(16))
 
 
 def run(folder, num_workers=0, kill_after=0, stop=None, **changes):

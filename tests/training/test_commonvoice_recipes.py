@@ -9,9 +9,10 @@ import torch
 from torch.testing import assert_close
 
 from agegender.data import splits
-from agegender.data.capping import balance_groups
-from agegender.data.clip_loading import Crop, EvaluationClips
-from agegender.data.clips import ClipCache
+from agegender.data.audio import Crop, EvenCrops
+from agegender.data.balancing import balance_groups
+from agegender.data.batches import EvaluationBatches
+from agegender.data.cache import ExampleCache
 from agegender.data.manifest import build_manifest
 from agegender.labels import COMMON_VOICE_6
 from agegender.models.heads import AgeBins, ClassHead
@@ -19,7 +20,7 @@ from agegender.models.multitask import MultiTaskModel
 from agegender.models.speech_sequence import SpeechTCN
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES, CommonVoiceRecipe
 from agegender.training.config import optimizer_of
-from agegender.training.hearing import NUM_DRAWS, Hearing
+from agegender.training.hearing import NUM_UNIFORMS, Hearing
 from tests.training import notebook_configs
 
 PUBLISHED, INTENDED = COMMONVOICE_RECIPES["as_published"], COMMONVOICE_RECIPES["as_intended"]
@@ -105,13 +106,12 @@ def test_what_is_tested_is_distorted_as_published_and_left_alone_as_intended():
     hearing = Hearing(rate_hz=16_000, num_samples=4_000, n_fft=512, hop=160)
     samples = np.random.default_rng(0).integers(-9_000, 9_000, 6 * 4_000, dtype=np.int16)
     manifest = volunteers([1] * 6)
-    cache = ClipCache(manifest, samples, np.arange(6) * 4_000, np.full(6, 4_000), np.zeros(6), 16_000)
+    cache = ExampleCache(manifest, samples, np.arange(6) * 4_000, np.full(6, 4_000), 16_000)
     plain = hearing.spectrograms()({"clips": torch.from_numpy(samples.reshape(6, 4_000))})
     heard = {}
     for name, recipe in COMMONVOICE_RECIPES.items():
-        tested = EvaluationClips(
-            cache, {}, 6, Crop(4_000), num_draws=NUM_DRAWS if recipe.augments_evaluation else 0, seed=0
-        )
+        crops = EvenCrops(Crop(4_000), num_uniforms=NUM_UNIFORMS if recipe.augments_evaluation else 0)
+        tested = EvaluationBatches(cache, {}, 6, crops)
         heard[name] = hearing.spectrograms()(tested[0])
         assert_close(heard[name], hearing.spectrograms()(tested[0]))  # the same whenever it is asked
     assert_close(heard["as_intended"], plain)

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from agegender.data.images import standardise
-from agegender.data.loading import EvaluationFaces
+from agegender.data.batches import EvaluationBatches
+from agegender.data.images import CentreCrop, standardise
 from agegender.labels import FAIRFACE_9, GENDERS
 from agegender.models.heads import AgeBins, ClassHead
 from agegender.training.fit import TrainingConfig, fit, predict
@@ -133,7 +133,7 @@ def test_prediction_is_in_evaluation_mode_without_gradients_and_in_full_precisio
 def test_every_example_is_predicted_once_and_in_order():
     model, (_, validation) = small_model(), small_faces()
     predicted = predict(model, prepare, validation)
-    alone = EvaluationFaces(validation.images, validation.rows, validation.targets, batch_size=1, crop_px=16)
+    alone = EvaluationBatches(validation.cache, validation.targets, 1, CentreCrop(16))
     with torch.no_grad():
         each = [model.decode(model.eval()(prepare(alone[step]))) for step in range(21)]
     assert predicted.keys() == {"p_group", "age", "p_female"}
@@ -147,7 +147,7 @@ def test_predictions_follow_the_order_of_the_rows():
     model, (_, validation) = small_model(), small_faces()
     order = np.random.default_rng(0).permutation(21)
     targets = {name: values[order] for name, values in validation.targets.items()}
-    shuffled = EvaluationFaces(validation.images, validation.rows[order], targets, batch_size=8, crop_px=16)
+    shuffled = EvaluationBatches(validation.cache.select(order), targets, 8, CentreCrop(16))
     ages = predict(model, prepare, validation)["age"]
     assert_close(predict(model, prepare, shuffled)["age"], ages[order], rtol=1e-4, atol=1e-5)
     assert len(np.unique(ages)) > 10

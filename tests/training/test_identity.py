@@ -1,14 +1,14 @@
 """What a run that is started again has to have in common with the checkpoint that it finds."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
-from agegender.data.images import standardise
-from agegender.data.loading import Augmentation, EvaluationFaces
+from agegender.data.batches import EvaluationBatches
+from agegender.data.images import Augmentation, CentreCrop, standardise
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead
 from agegender.models.losses import cross_entropy, double_softmax_cross_entropy, focal_regression_loss
@@ -78,8 +78,8 @@ def test_another_validation_part_or_crop_is_another_run():
     training, validation = small_faces()
     fewer = {name: values[:8] for name, values in validation.targets.items()}
     for other in (
-        EvaluationFaces(validation.images, validation.rows[:8], fewer, 8, crop_px=16),
-        EvaluationFaces(validation.images, validation.rows, validation.targets, 8, augmentation=Augmentation(16)),
+        EvaluationBatches(validation.cache.select(np.arange(8)), fewer, 8, CentreCrop(16)),
+        EvaluationBatches(validation.cache, validation.targets, 8, Augmentation(16)),
     ):
         assert differing(identity(), identity(faces=(training, other))) == {"validation_part"}
 
@@ -101,9 +101,8 @@ def test_pictures_in_memory_are_told_apart_by_what_they_show():
     """Both have the same shape, rows and labels, and neither has a file."""
     training, validation = small_faces()
     before = training.fingerprint, validation.fingerprint
-    other = training.images.copy()
-    other[20, 19, 19, 2] ^= 1
-    training.images = validation.images = other
-    assert np.shares_memory(training.images, other)
+    other = training.cache.array.copy()
+    other[-1, 19, 2] ^= 1
+    training.cache = validation.cache = replace(training.cache, array=other)
     assert training.fingerprint != before[0]
     assert validation.fingerprint != before[1]

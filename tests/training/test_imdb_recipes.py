@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from agegender.corpora.imdb_wiki import ages
-from agegender.data.capping import cap_per_age
+from agegender.data.balancing import cap_per_age
 from agegender.data.images import normalise
 from agegender.data.manifest import build_manifest
 from agegender.data.splits import audit, split_by_image, split_by_subject, subject_folds

@@ -8,7 +8,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from agegender.data.loading import EvaluationFaces, TrainingFaces
+from agegender.data.batches import EvaluationBatches, TrainingBatches
+from agegender.data.cache import examples_in_memory
+from agegender.data.images import CentreCrop
+from agegender.data.samplers import ShuffledSampler
 from agegender.labels import ADIENCE_8
 from agegender.models.levi_hassner import INPUT_PX
 from agegender.training.config import optimizer_of
@@ -74,9 +77,8 @@ def test_the_published_net_rounds_its_poolings_down_and_the_intended_one_up(reci
 
 @BOTH
 def test_what_is_evaluated_is_augmented_as_published_and_the_centre_as_intended(recipe):
-    augmentation = recipe.test_augmentation
-    crop_px = None if augmentation else INPUT_PX
-    batch = EvaluationFaces(faces(), np.arange(4), {}, 4, crop_px, augmentation, seed=0)[0]
+    transform = recipe.test_augmentation or CentreCrop(INPUT_PX)
+    batch = EvaluationBatches(examples_in_memory(list(faces())), {}, 4, transform)[0]
     centre = torch.from_numpy(faces()[:, 14:241, 14:241])
     assert torch.equal(batch["images"], centre) == (recipe is INTENDED)
     assert ("contrast" in batch) == (recipe is PUBLISHED)
@@ -84,7 +86,8 @@ def test_what_is_evaluated_is_augmented_as_published_and_the_centre_as_intended(
 
 def test_training_sees_another_crop_each_time_in_both():
     for recipe in (PUBLISHED, INTENDED):
-        stream = TrainingFaces(faces(1), np.arange(1), {}, 1, 0, recipe.augmentation)
+        cache = examples_in_memory(list(faces(1)))
+        stream = TrainingBatches(cache, {}, ShuffledSampler(1, 1, 0), recipe.augmentation)
         assert len({stream[step]["images"].numpy().tobytes() for step in range(3)}) == 3
 
 

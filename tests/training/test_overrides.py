@@ -1,6 +1,6 @@
 import pytest
 
-from agegender.data.loading import Augmentation
+from agegender.data.images import Augmentation
 from agegender.training.recipes import LEVI_HASSNER_RECIPES, LMTCNN_RECIPES, with_overrides
 
 INTENDED = LEVI_HASSNER_RECIPES["as_intended"]

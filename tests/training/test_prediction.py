@@ -2,7 +2,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from agegender.data.clip_loading import Crop, EvaluationClips
+from agegender.data.audio import Crop, EvenCrops
+from agegender.data.batches import EvaluationBatches
 from agegender.models.heads import GENDER, ClassHead, RegressionHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.prediction import embeddings, predict
@@ -36,10 +37,10 @@ def clips(cache_of):
 
 def test_the_answers_about_several_crops_of_a_clip_are_averaged(cache_of):
     net, of = model(), clips(cache_of)
-    found = predict(net, prepare, EvaluationClips(of, {}, 3, Crop(20), num_crops=5))
+    found = predict(net, prepare, EvaluationBatches(of, {}, 3, EvenCrops(Crop(20), 5)))
     for example in range(4):
         room = of.lengths[example] - 20
-        crops = [of.crop(example, 20, int(start)) for start in np.linspace(0, room, 5)]
+        crops = [of[example][int(start) :][:20] for start in np.linspace(0, room, 5)]
         with torch.no_grad():
             alone = net.eval().decode(net(prepare({"clips": torch.from_numpy(np.stack(crops))})))
         for name in ("age", "p_female"):
@@ -48,17 +49,17 @@ def test_the_answers_about_several_crops_of_a_clip_are_averaged(cache_of):
 
 def test_one_crop_is_answered_as_it_is(cache_of):
     net, of = model(), clips(cache_of)
-    one = predict(net, prepare, EvaluationClips(of, {}, 2, Crop(20)))
-    several = predict(net, prepare, EvaluationClips(of, {}, 2, Crop(20), num_crops=2))
+    one = predict(net, prepare, EvaluationBatches(of, {}, 2, EvenCrops(Crop(20))))
+    several = predict(net, prepare, EvaluationBatches(of, {}, 2, EvenCrops(Crop(20), 2)))
     assert one["age"].shape == several["age"].shape == (4,)
     assert not np.allclose(one["age"], several["age"])
 
 
 def test_embeddings_keep_the_crops_apart(cache_of):
     net, of = model(), clips(cache_of)
-    found = embeddings(net.encoder, prepare, EvaluationClips(of, {}, 3, Crop(20), num_crops=2))
+    found = embeddings(net.encoder, prepare, EvaluationBatches(of, {}, 3, EvenCrops(Crop(20), 2)))
     assert found.shape == (4, 2, 3)
     assert found.dtype == np.float32
-    alone = embeddings(net.encoder, prepare, EvaluationClips(of, {}, 3, Crop(20)))
+    alone = embeddings(net.encoder, prepare, EvaluationBatches(of, {}, 3, EvenCrops(Crop(20))))
     np.testing.assert_allclose(found[:, 0], alone[:, 0], rtol=1e-5)
     assert not np.allclose(found[0, 0], found[0, 1])

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agegender.data.clip_loading import Crop, EvaluationClips
-from agegender.data.clips import clips_in_memory
+from agegender.data.audio import Crop, EvenCrops
+from agegender.data.batches import EvaluationBatches
+from agegender.data.cache import examples_in_memory
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
 from agegender.training.protocol import Protocol, check_parts, describe_parts, overlaps, rows_of
 from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
@@ -69,9 +70,9 @@ def test_examples_and_subjects_that_two_parts_share_are_counted():
     }
 
 
-def test_the_rows_of_clips_are_known_by_their_paths():
-    cache = clips_in_memory([np.arange(20, dtype=np.int16) + row for row in range(5)], 16_000)
-    chosen = EvaluationClips(cache.select(np.array([3, 1])), {}, 2, Crop(5))
+def test_the_rows_of_examples_are_known_by_their_paths():
+    cache = examples_in_memory([np.arange(20, dtype=np.int16) + row for row in range(5)], 16_000)
+    chosen = EvaluationBatches(cache.select(np.array([3, 1])), {}, 2, EvenCrops(Crop(5)))
     assert rows_of(chosen, cache.manifest).tolist() == [3, 1]
     with pytest.raises(ValueError, match="1 of 2 examples are not in the manifest"):
         rows_of(chosen, cache.select(np.array([0, 1])).manifest)

@@ -11,7 +11,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from agegender.corpora import adience, catalog
-from agegender.data import alignment, caches
+from agegender.data import face_alignment, images
+from agegender.data.cache import examples_in_memory
 from agegender.data.images import sampled
 from agegender.data.splits import audit, split_as_published
 from agegender.evaluation.denominators import padded_accuracy
@@ -72,12 +73,12 @@ def test_the_published_test_sees_the_edge_of_the_face_and_the_intended_one_does_
     assert (seen.std() > 0) == (recipe is PUBLISHED)
 
 
-def what_the_net_sees(recipe, images):
+def what_the_net_sees(recipe, pictures):
     """The streams of faces and what becomes of a batch, by the notebook's own lines."""
-    cached = SimpleNamespace(images=images, rows=np.arange(len(images)))
-    given = {"recipe": recipe, "faces": cached, "train": np.arange(len(images)), "validation": np.arange(len(images))}
+    rows = np.arange(len(pictures))
+    given = {"recipe": recipe, "faces": examples_in_memory(list(pictures)), "train": rows, "validation": rows}
     given |= {"targets": {}, "batch_size": 1, "seed": 0}
-    names = ("labels_of", "model_input", "crop_px", "training_faces", "validation_faces")
+    names = ("labels_of", "model_input", "crop_px", "sampler", "training_faces", "validation_faces")
     return values_of("lmtcnn/3_train", names, given)
 
 
@@ -111,7 +112,7 @@ def test_the_published_training_sees_the_test_faces_squashed_in_decimals_and_the
 )
 def test_pictures_shrink_as_in_the_published_code_or_by_a_filter(notebook, recipes, published, tmp_path, monkeypatch):
     asked = []
-    for module, name in ((caches, "cache_images"), (alignment, "cache_aligned_faces")):
+    for module, name in ((images, "cache_images"), (face_alignment, "cache_aligned_faces")):
         monkeypatch.setattr(module, name, lambda *_, resize, **__: asked.append(resize) or SimpleNamespace())
     monkeypatch.setattr(catalog, "read", lambda *_: None)
     given = {"found": None, "cache": tmp_path, "data": tmp_path, "side": "112", "crop": "tight"}

@@ -1,6 +1,6 @@
 import hashlib
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from agegender.data.images import standardise
-from agegender.data.loading import Augmentation, EvaluationFaces, TrainingFaces
+from agegender.data.batches import EvaluationBatches, TrainingBatches
+from agegender.data.cache import examples_in_memory
+from agegender.data.images import Augmentation, CentreCrop, standardise
 from agegender.data.manifest import build_manifest
+from agegender.data.samplers import ShuffledSampler
 from agegender.evaluation.records import read_run
 from agegender.labels import ADIENCE_8
 from agegender.training.fit import FitResult, TrainingConfig
@@ -52,7 +54,6 @@ def decoded(num_examples=3, seed=0):
 
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (6, 20, 20, 3), dtype=np.uint8)
-IMAGE_ROWS = np.array([3, 5, 4, 1, 0, 2])  # which image shows each example of the manifest
 TRAIN, VALIDATION = np.array([2, 1]), np.array([4])
 
 
@@ -64,14 +65,20 @@ class MadeUpRecipe:
     augmentation: Augmentation
 
 
-def batches_of(rows, kind=EvaluationFaces, **options):
-    return kind(IMAGES, IMAGE_ROWS[rows], {"gender": np.zeros(len(rows), np.int64)}, len(rows), **options)
+def batches_of(rows, is_training=False):
+    cache, targets = (
+        replace(examples_in_memory(list(IMAGES)), manifest=manifest()),
+        {"gender": np.zeros(len(rows), int)},
+    )
+    if is_training:
+        return TrainingBatches(cache.select(rows), targets, ShuffledSampler(len(rows), len(rows), 7), CentreCrop())
+    return EvaluationBatches(cache.select(rows), targets, len(rows), CentreCrop(16))
 
 
 def begin(folder, train=TRAIN, validation=VALIDATION, test=ROWS, parameters=PARAMETERS, protocol=Protocol()):  # noqa: B008 - frozen
     recipe = MadeUpRecipe(protocol, Augmentation(16))
-    shown = batches_of(train, TrainingFaces, seed=7), batches_of(validation, crop_px=16), test
-    return begin_run(folder, "lmtcnn", parameters, manifest(), recipe, shown, IMAGE_ROWS)
+    shown = batches_of(train, is_training=True), batches_of(validation), test
+    return begin_run(folder, "lmtcnn", parameters, manifest(), recipe, shown)
 
 
 def pixels(batch):
@@ -84,7 +91,7 @@ def finish(folder, table=None, begun=None, **changes):
         "prepare": pixels,
         "config": TrainingConfig(num_steps=20, validate_every=5, batch_size=4, learning_rate=0.01),
         "result": FitResult([{"step": 5, "train_loss_age": 2.0}], 12.5, 15, "cpu, 1 threads", 321.0, "bf16-mixed"),
-        "test": batches_of(ROWS, crop_px=16),
+        "test": batches_of(ROWS),
         "predictions": predictions_table(manifest().examples, ROWS, 2, decoded()) if table is None else table,
         "selection": "best validation score; validation by subject",
         "reduced": None,
@@ -308,9 +315,9 @@ def test_a_subject_in_train_and_test_is_refused_with_its_name(folder):
 
 def test_other_examples_than_the_run_began_with_are_not_recorded(folder):
     with pytest.raises(ValueError, match="have other examples"):
-        finish(folder, test=batches_of(ROWS[::-1], crop_px=16))
+        finish(folder, test=batches_of(ROWS[::-1]))
     with pytest.raises(ValueError, match="have other examples"):
-        finish(folder, test=batches_of(VALIDATION, crop_px=16))
+        finish(folder, test=batches_of(VALIDATION))
     assert not (folder / "record.json").exists()
 
 

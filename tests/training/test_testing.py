@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 import agegender.training.fit
-from agegender.data.images import standardise
-from agegender.data.loading import Augmentation
+from agegender.data.images import Augmentation, standardise
 from agegender.data.manifest import Manifest
 from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS
 from agegender.labels import ADIENCE_8
@@ -36,7 +35,7 @@ def begun(folder):
     )
     manifest = Manifest(examples, "adience", "face", ADIENCE_8, None, True, pd.DataFrame({"path": [], "reason": []}))
     parts = {"test": np.arange(NUM)}
-    return BegunRun(folder, "lmtcnn", {"fold": 2}, manifest, None, parts, np.arange(NUM), {})
+    return BegunRun(folder, "lmtcnn", {"fold": 2}, manifest, None, parts, {})
 
 
 def trained(folder, learning_rate=0.05):
@@ -115,7 +114,7 @@ def test_every_other_way_shows_the_net_what_its_name_says():
         return batch["images"].permute(0, 3, 1, 2).float()
 
     _, test = small_faces()
-    images = test.images.astype(np.float32)
+    images = test.cache.array.reshape(-1, 20, 20, 3).astype(np.float32)
     ways = other_tests_of_faces(small_model(), raw, test, 16, Augmentation(16))
     assert set(ways) == {
         "in bfloat16", "mirrored too", "augmented as in training", "blue for red", "pixels from 0 to 1", "centre crop",

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from agegender.cli import main
-from agegender.data.alignment import cache_aligned_faces
+from agegender.data.face_alignment import cache_aligned_faces
 from agegender.data.images import decode_image, normalise, standardise
 from agegender.data.manifest import build_manifest
 from agegender.labels import ADIENCE_8
@@ -89,7 +89,7 @@ def test_a_photograph_is_prepared_as_the_training_prepared_its_faces(photos, tmp
     predictor = load_predictor(tmp_path / "model.safetensors")
     table = predictor.of_files(photos)
     assert table["problem"].fillna("").tolist() == ["", "no face"]
-    by_hand = predictor._of_faces(trained_on.images[trained_on.rows])
+    by_hand = predictor._of_faces([trained_on[0]])
     assert table["age"][0] == pytest.approx(by_hand["age"][0], abs=1e-4)
     assert predictor.of_files(photos, detect=False)["problem"].isna().all()
     assert predictor.of_files(photos[:1], detect=False)["age"][0] != pytest.approx(table["age"][0], abs=1e-3)

@@ -14,8 +14,9 @@ import torch
 from torch.testing import assert_close
 
 from agegender.cli import main
-from agegender.data.clip_loading import Crop, EvaluationClips
-from agegender.data.clips import as_int16, cache_clips, clips_in_memory
+from agegender.data.audio import Crop, EvenCrops, as_int16, cache_clips
+from agegender.data.batches import EvaluationBatches
+from agegender.data.cache import examples_in_memory
 from agegender.data.manifest import build_manifest
 from agegender.labels import SPEECHOCEAN_6
 from agegender.miniatures.voices import random_voice, speak
@@ -112,7 +113,7 @@ def test_a_recording_gets_the_answer_that_the_test_of_its_run_gave(folder, timit
     names = [f"{number}.wav" for number in range(3)]
     rows = pd.DataFrame({"path": names, "subject": names}).assign(corpus="spoken", modality="voice")
     clips = cache_clips(build_manifest(rows, root=folder), tmp_path, RATE)
-    tested = predict(model, lambda batch: batch["clips"], EvaluationClips(clips, {}, 2, Crop(4_000), 3))
+    tested = predict(model, lambda batch: batch["clips"], EvaluationBatches(clips, {}, 2, EvenCrops(Crop(4_000), 3)))
     table = load_predictor(path).of_files([folder / name for name in names])
     assert table["age"].to_numpy() == pytest.approx(tested["age"], abs=1e-2)
     assert table["p_female"].to_numpy() == pytest.approx(tested["p_female"], abs=1e-4)
@@ -256,7 +257,7 @@ def test_faces_need_no_package_of_voices_and_voices_name_what_to_install(timit, 
 
 def test_recordings_in_memory_are_clips_one_after_the_other():
     recordings = [np.arange(5, dtype=np.int16), np.arange(3, dtype=np.int16) + 100]
-    clips = clips_in_memory(recordings, RATE)
+    clips = examples_in_memory(recordings, RATE)
     assert (len(clips), clips.lengths.tolist(), clips.rate_hz) == (2, [5, 3], RATE)
-    assert clips.crop(1, 3).tolist() == [100, 101, 102]
-    assert clips.crop(1, 5).tolist() == [100, 101, 102, 100, 101]
+    assert clips[1].tolist() == [100, 101, 102]
+    assert Crop(5).of(clips[1]).tolist() == [100, 101, 102, 100, 101]

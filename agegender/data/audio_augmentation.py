@@ -1,4 +1,4 @@
-"""Voices in surroundings: music, other voices and noises added at a drawn ratio, and the reverberation of rooms.
+"""Noise and rooms: music, other voices and noises added at a drawn ratio, and the reverberation of rooms.
 
 After the augmentation of the published TIMIT pipeline, with the recordings of MUSAN (Snyder, Chen and Povey 2015,
 "MUSAN: A Music, Speech, and Noise Corpus") and simulated responses of rooms (Ko and others 2017, "A Study on Data
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import fftconvolve
 
-from agegender.data.clips import ClipCache, as_float
+from agegender.data.audio import Crop, as_float
+from agegender.data.cache import ExampleCache
 
 MUSIC_SNR_DB, BABBLE_SNR_DB, NOISE_SNR_DB = (5.0, 10.0), (10.0, 15.0), (0.0, 10.0)
 """How much stronger than what is added the voice is. The code that this pipeline was made from has 5 to 15, 13 to 20
@@ -29,7 +30,7 @@ class AddedSound:
     ranges that are none.
     """
 
-    sounds: ClipCache
+    sounds: ExampleCache
     snr_db: tuple[float, float]
     num_at_once: tuple[int, int] = (1, 1)
 
@@ -45,7 +46,7 @@ class AddedSound:
         level_db, mixed = _level_db(clip), clip.copy()
         for sound in chosen:
             room = max(0, int(self.sounds.lengths[sound]) - len(clip))
-            added = as_float(self.sounds.crop(sound, len(clip), int(rng.random() * room)))
+            added = as_float(Crop(len(clip)).of(self.sounds[sound], int(rng.random() * room)))
             gain_db = level_db - _level_db(added) - rng.uniform(*self.snr_db)
             mixed += np.float32(10 ** (gain_db / 20)) * added
         return mixed
@@ -55,51 +56,39 @@ class AddedSound:
 class Reverberation:
     """A clip as it sounds in one of ``rooms``, which are responses to an impulse of any strength."""
 
-    rooms: ClipCache
+    rooms: ExampleCache
 
     def __post_init__(self) -> None:
         _check_any(self.rooms)
 
     def apply(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return ``clip`` (samples,) float32 convolved with a response of energy 1; what rings on is cut off."""
-        response = self.rooms.clip(int(rng.integers(len(self.rooms))))
+        response = as_float(self.rooms[int(rng.integers(len(self.rooms)))])
         return fftconvolve(clip, response / np.linalg.norm(response))[: len(clip)]
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class AudioAugmentation:
     """One of ``effects`` for each clip, or none, all with the same probability."""
 
     effects: tuple[AddedSound | Reverberation, ...]
 
     def apply(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return ``clip`` (samples,) float32 as it is or in other surroundings; then it may go beyond [-1, 1]."""
+        """Return ``clip`` (samples,) float32 as it is or augmented; then it may go beyond [-1, 1]."""
         chosen = rng.integers(len(self.effects) + 1)
         return clip if chosen == 0 else self.effects[chosen - 1].apply(clip, rng)
 
     @property
-    def caches(self) -> list[ClipCache]:
+    def caches(self) -> list[ExampleCache]:
         """The recordings of all effects."""
         return [effect.rooms if isinstance(effect, Reverberation) else effect.sounds for effect in self.effects]
 
-    @property
-    def settings(self) -> str:
-        """Everything that makes clips come out as they do, in one line."""
-        lines = [
-            (
-                type(effect).__name__,
-                cache.fingerprint,
-                getattr(effect, "snr_db", None),
-                getattr(effect, "num_at_once", None),
-            )
-            for effect, cache in zip(self.effects, self.caches, strict=True)
-        ]
-        return repr(lines)
 
-
-def published_surroundings(rooms: ClipCache, music: ClipCache, speech: ClipCache, noise: ClipCache) -> Surroundings:
+def published_augmentation(
+    rooms: ExampleCache, music: ExampleCache, speech: ExampleCache, noise: ExampleCache
+) -> AudioAugmentation:
     """Return the published choice: as it is, in a room, with music, babble, or one noise, a fifth of the clips each."""
-    return Surroundings(
+    return AudioAugmentation(
         (
             Reverberation(rooms),
             AddedSound(music, MUSIC_SNR_DB),
@@ -113,7 +102,7 @@ def _level_db(samples: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(np.square(samples), dtype=np.float64) + _POWER_FLOOR))
 
 
-def _check_any(recordings: ClipCache) -> None:
+def _check_any(recordings: ExampleCache) -> None:
     if len(recordings) == 0:
         raise ValueError(
             "no recordings to draw from: leave the effect out, or look at the quarantine of their manifest"

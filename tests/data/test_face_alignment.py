@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from torch.nn.functional import grid_sample
 
-from agegender.data import alignment, detection
-from agegender.data.alignment import align_face, cache_aligned_faces, reference_points, similarity
-from agegender.data.caches import cache_images
+from agegender.data import face_alignment
+from agegender.data.face_alignment import align_face, cache_aligned_faces, reference_points, similarity
+from agegender.data.images import cache_images
 from agegender.data.manifest import TooManyQuarantinedError, build_manifest
 from agegender.data.mtcnn import FaceDetector
 from tests.photographs import draw, photo_of
@@ -169,9 +169,8 @@ def test_the_cache_holds_upright_faces_and_sets_aside_the_others_with_their_reas
     cache = cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight")
     assert cache.manifest.examples["path"].tolist() == ["one.png", "leaning.png"]
     reasons = dict(zip(cache.manifest.quarantine["path"], cache.manifest.quarantine["reason"], strict=True))
-    assert reasons == {"none.png": detection.NO_FACE, "two.png": detection.SEVERAL_FACES}
-    assert cache.rows.tolist() == [0, 1]
-    one, leaning = cache.images[cache.rows].astype(float)
+    assert reasons == {"none.png": face_alignment.NO_FACE, "two.png": face_alignment.SEVERAL_FACES}
+    one, leaning = (cache[row].astype(float) for row in (0, 1))
     assert np.corrcoef(one[20:-20, 20:-20].ravel(), leaning[20:-20, 20:-20].ravel())[0, 1] > 0.8
     unturned = np.asarray(pictures["leaning"].resize((112, 112)), dtype=float)
     assert np.corrcoef(one[20:-20, 20:-20].ravel(), unturned[20:-20, 20:-20].ravel())[0, 1] < 0.6
@@ -179,31 +178,32 @@ def test_the_cache_holds_upright_faces_and_sets_aside_the_others_with_their_reas
 
 def test_another_size_or_crop_looks_for_no_face_again(tmp_path, monkeypatch):
     manifest = photographs(tmp_path, one=photo_of(draw(200)))
-    detector = FaceDetector()
-    first = cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight", detector)
+    first = cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight")
     monkeypatch.setattr(FaceDetector, "find", lambda self, images: [1 / 0 for _ in images])
-    again = cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight", detector)
-    loose = cache_aligned_faces(manifest, tmp_path / "cache", 224, "loose", detector)
-    np.testing.assert_array_equal(again.images, first.images)
-    assert loose.images.shape == (1, 224, 224, 3)
+    again = cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight")
+    loose = cache_aligned_faces(manifest, tmp_path / "cache", 224, "loose")
+    np.testing.assert_array_equal(again[0], first[0])
+    assert loose[0].shape == (224, 224, 3)
 
 
 def test_faces_that_are_aligned_already_are_only_decoded(tmp_path, monkeypatch):
     rows = pd.DataFrame({"path": ["a.png"], "subject": ["a"], "corpus": "faces", "modality": "face"})
     draw(150).save(tmp_path / "a.png")
     manifest = build_manifest(rows, root=tmp_path, is_aligned=True)
-    monkeypatch.setattr(alignment, "FaceDetector", None)
-    aligned = cache_aligned_faces(manifest, tmp_path / "cache", 112)
-    np.testing.assert_array_equal(aligned.images, cache_images(manifest, tmp_path / "cache", 112).images)
+    monkeypatch.setattr(face_alignment, "FaceDetector", None)
+    aligned = cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight")
+    np.testing.assert_array_equal(aligned[0], cache_images(manifest, tmp_path / "cache", 112)[0])
 
 
-def test_too_many_broken_files_or_pictures_without_a_face_stop_it(tmp_path):
+def test_too_many_broken_files_or_pictures_without_a_face_stop_it(tmp_path, monkeypatch):
     empty = {f"empty{number}": Image.new("RGB", (60 + number, 60)) for number in range(3)}
     manifest = photographs(tmp_path, one=photo_of(draw(200)), **empty)
     with pytest.raises(TooManyQuarantinedError, match=r"3 of 4 files cannot be used.* First: no face"):
-        cache_aligned_faces(manifest, tmp_path / "cache")
+        cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight")
+    monkeypatch.setattr(face_alignment, "MAX_FACELESS_SHARE", 1)
     (tmp_path / "empty0.png").write_bytes(b"no picture")
     with pytest.raises(TooManyQuarantinedError, match=r"1 of 4 files cannot be decoded.*empty0\.png"):
-        cache_aligned_faces(manifest, tmp_path / "cache", max_faceless_share=1)
-    kept = cache_aligned_faces(manifest, tmp_path / "cache", max_faceless_share=1, max_unreadable_share=0.3)
+        cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight")
+    monkeypatch.setattr(face_alignment, "MAX_UNREADABLE_SHARE", 0.3)
+    kept = cache_aligned_faces(manifest, tmp_path / "cache", 112, "tight")
     assert len(kept.manifest) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agegender.data.capping import balance_groups, cap_per_age
+from agegender.data.balancing import balance_groups, cap_per_age
 from agegender.data.manifest import build_manifest
 from agegender.labels import COMMON_VOICE_6
 

@@ -1,4 +1,4 @@
-"""A recording in 68 numbers: its cepstral coefficients and its pitch, each summed up over the frames.
+"""A recording in 68 numbers: statistics of its cepstral coefficients (MFCC) and of its pitch (F0) over the frames.
 
 The classical way to describe a voice, before nets read spectrograms: what stays of the vocal tract (MFCC) and of the
 vocal folds (pitch) when time is taken away. References: Davis and Mermelstein (1980), "Comparison of Parametric
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from agegender.data.clips import ClipCache
+from agegender.data.audio import as_float
+from agegender.data.cache import ExampleCache
 from agegender.files import replaced_atomically
 
 Floats = NDArray[np.float64]
@@ -26,13 +27,13 @@ PITCH_WINDOW = 1024  # samples: holds two periods of the lowest pitch at up to 3
 LOWEST_HZ, HIGHEST_HZ = 65.0, 500.0
 QUIET_DB = 30.0
 """A frame that is further below the loudest frame of its clip has no pitch worth asking for."""
-NUM_STATISTICS = 3 * NUM_MFCC - 1 + 6
-_MEDIAN_PITCH = NUM_STATISTICS - 5  # the second of the pitch statistics, which stand last
+NUM_FEATURES = 3 * NUM_MFCC - 1 + 6
+_MEDIAN_PITCH = NUM_FEATURES - 5  # the second of the pitch statistics, which stand last
 _VERSION = 1  # counts the definitions of the statistics: older caches are made again
 
 
-def voice_statistics(samples: np.ndarray, rate_hz: int) -> Floats:
-    """Describe a clip (samples,) in [-1, 1] by ``NUM_STATISTICS`` numbers, none of which depends on its loudness.
+def acoustic_features(samples: np.ndarray, rate_hz: int) -> Floats:
+    """Describe a clip (samples,) in [-1, 1] by ``NUM_FEATURES`` numbers, none of which depends on its loudness.
 
     Of the MFCC the means (without the first coefficient, which is the loudness), standard deviations, and standard
     deviations of their changes from frame to frame; then those of ``pitch_statistics``. Raises ``ValueError`` for a
@@ -61,37 +62,30 @@ def pitch_statistics(samples: np.ndarray, rate_hz: int) -> Floats:
     return np.array([*np.quantile(octaves, [0.1, 0.5, 0.9]), octaves.mean(), octaves.std(), change])
 
 
-def median_pitch_hz(statistics: Floats) -> Floats:
-    """Return the middle pitch in Hz (examples,) out of the ``voice_statistics`` (examples, ``NUM_STATISTICS``)."""
-    if statistics.ndim != 2 or statistics.shape[1] != NUM_STATISTICS:
-        raise ValueError(f"expected the statistics (examples, {NUM_STATISTICS}), got the shape {statistics.shape}")
-    return 55 * 2 ** statistics[:, _MEDIAN_PITCH]
+def median_pitch_hz(features: Floats) -> Floats:
+    """Return the middle pitch in Hz (examples,) out of the ``acoustic_features`` (examples, ``NUM_FEATURES``)."""
+    if features.ndim != 2 or features.shape[1] != NUM_FEATURES:
+        raise ValueError(f"expected the features (examples, {NUM_FEATURES}), got the shape {features.shape}")
+    return 55 * 2 ** features[:, _MEDIAN_PITCH]
 
 
-def cache_statistics(clips: ClipCache, folder: Path) -> Floats:
-    """Return the ``voice_statistics`` of all clips (examples, ``NUM_STATISTICS``), from ``folder`` if they are there.
+def cache_acoustic_features(clips: ExampleCache, folder: Path) -> Floats:
+    """Return the ``acoustic_features`` of all clips (examples, ``NUM_FEATURES``), from ``folder`` if they are there.
 
     The file is named after the recordings and the rows that are asked for; one that cannot be read is made again.
     """
-    path = Path(folder) / f"{clips.manifest.corpus}-voice-statistics-{_digest(clips)}.npy"
+    digest = hashlib.sha256(repr((_VERSION, version("librosa"), clips.fingerprint)).encode()).hexdigest()[:16]
+    path = Path(folder) / f"{clips.manifest.corpus}-acoustic-features-{digest}.npy"
     try:
         known = np.load(path, allow_pickle=False)
-        if known.shape == (len(clips), NUM_STATISTICS) and np.isfinite(known).all():
+        if known.shape == (len(clips), NUM_FEATURES) and np.isfinite(known).all():
             return known
     except (OSError, ValueError, EOFError):
         pass
-    progress = tqdm(range(len(clips)), "describing voices", mininterval=2, unit="clip")
-    rows = [voice_statistics(clips.clip(row), clips.rate_hz) for row in progress]
-    found = np.stack(rows) if rows else np.empty((0, NUM_STATISTICS))
+    rate_hz = clips.rate_hz or 0
+    progress = tqdm(range(len(clips)), "acoustic features", mininterval=2, unit="clip")
+    rows = [acoustic_features(as_float(clips[row]), rate_hz) for row in progress]
+    found = np.stack(rows) if rows else np.empty((0, NUM_FEATURES))
     with replaced_atomically(path) as temporary:
         np.save(temporary, found)
     return found
-
-
-def _digest(clips: ClipCache) -> str:
-    file = Path(getattr(clips.samples, "filename", None) or "").name  # a cache is named after what is in it
-    digest = hashlib.sha256(repr((_VERSION, version("librosa"), file, len(clips.samples), clips.rate_hz)).encode())
-    if not file:
-        digest.update(np.ascontiguousarray(clips.samples).tobytes())
-    digest.update(np.stack([clips.starts, clips.lengths]).astype(np.int64).tobytes())
-    return digest.hexdigest()[:16]

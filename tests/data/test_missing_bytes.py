@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from agegender.data.truncation import cut_short
+from agegender.data.missing_bytes import cut_short
 
 FORMATS = {
     "WAV": "PCM_16",

@@ -4,16 +4,17 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from agegender.data.images import standardise
-from agegender.data.loading import (
-    Augmentation,
-    EvaluationFaces,
+from agegender.data.batches import (
+    EvaluationBatches,
     Steps,
-    TrainingFaces,
+    TrainingBatches,
     evaluation_loader,
     targets_of,
     training_loader,
 )
+from agegender.data.cache import examples_in_memory
+from agegender.data.images import Augmentation, CentreCrop, cache_images, standardise
+from agegender.data.samplers import Draws, ShuffledSampler
 
 SIDE = 12
 
@@ -27,15 +28,20 @@ def numbered_faces(num_faces=10, side=SIDE):
     return faces
 
 
+def cached(rows, faces=None):
+    return examples_in_memory(list(numbered_faces() if faces is None else faces)).select(np.asarray(rows))
+
+
 def training(num_examples=7, batch_size=3, seed=0, augmentation=None, rows=None):
     rows = np.arange(num_examples) if rows is None else rows
     targets = {"age_group": np.arange(num_examples) % 8, "gender": np.arange(num_examples) % 2}
-    return TrainingFaces(numbered_faces(), rows, targets, batch_size, seed, augmentation)
+    sampler = ShuffledSampler(len(rows), batch_size, seed)
+    return TrainingBatches(cached(rows), targets, sampler, augmentation or CentreCrop())
 
 
 def evaluation(num_examples=7, batch_size=3, crop_px=None, rows=None):
     rows = np.arange(num_examples) if rows is None else rows
-    return EvaluationFaces(numbered_faces(), rows, {"age_group": np.arange(num_examples)}, batch_size, crop_px)
+    return EvaluationBatches(cached(rows), {"age_group": np.arange(num_examples)}, batch_size, CentreCrop(crop_px))
 
 
 def assert_same_batch(batch, other):
@@ -47,10 +53,9 @@ def assert_same_batch(batch, other):
 def draws(num_examples, crop_px=9, contrast=(0.2, 1.8), flips=True, seed=0, side=SIDE):
     """Top, left, whether mirrored, and contrast of every example in its first epoch."""
     images = numbered_faces(1, side).repeat(num_examples, 0)
-    faces = TrainingFaces(
-        images, np.arange(num_examples), {}, num_examples, seed, Augmentation(crop_px, flips=flips, contrast=contrast)
-    )
-    batch = faces[0]
+    sampler = ShuffledSampler(num_examples, num_examples, seed)
+    augmentation = Augmentation(crop_px, flips=flips, contrast=contrast)
+    batch = TrainingBatches(cached(np.arange(num_examples), images), {}, sampler, augmentation)[0]
     pixels = batch["images"].numpy()
     is_mirrored = pixels[:, 0, 0, 2] > pixels[:, 0, -1, 2]
     return pixels[:, 0, 0, 1], pixels[..., 2].min((1, 2)), is_mirrored, batch["contrast"].numpy()
@@ -59,7 +64,7 @@ def draws(num_examples, crop_px=9, contrast=(0.2, 1.8), flips=True, seed=0, side
 @pytest.mark.parametrize(("num_examples", "batch_size"), [(7, 3), (7, 7), (6, 3), (5, 8), (3, 10), (1, 1), (10, 1)])
 def test_every_epoch_sees_every_example_once(num_examples, batch_size):
     faces = training(num_examples, batch_size)
-    steps = [faces.examples_of(step) for step in range(4 * num_examples)]
+    steps = [faces.sampler.examples_of(step) for step in range(4 * num_examples)]
     epochs, examples = (np.concatenate(parts) for parts in zip(*steps, strict=True))
     assert np.array_equal(epochs, np.sort(epochs))
     for epoch in range(4):
@@ -68,24 +73,24 @@ def test_every_epoch_sees_every_example_once(num_examples, batch_size):
 
 def test_epochs_have_orders_of_their_own():
     faces = training(num_examples=10, batch_size=10)
-    assert len({tuple(faces.examples_of(epoch)[1]) for epoch in range(8)}) == 8
+    assert len({tuple(faces.sampler.examples_of(epoch)[1]) for epoch in range(8)}) == 8
 
 
 def test_without_augmentation_a_batch_holds_the_faces_and_labels_of_its_examples():
     rows = np.array([9, 8, 6, 4, 3, 1, 0])
     faces = training(rows=rows)
     for step in range(5):
-        batch, examples = faces[step], faces.examples_of(step)[1]
+        batch, examples = faces[step], faces.sampler.examples_of(step)[1]
         assert np.array_equal(batch["images"].numpy(), numbered_faces()[rows[examples]])
         assert batch["age_group"].tolist() == (examples % 8).tolist()
         assert batch["gender"].tolist() == (examples % 2).tolist()
-        assert batch["contrast"].tolist() == [1.0] * 3
+        assert batch.keys() == {"images", "age_group", "gender"}
 
 
 def test_with_augmentation_a_batch_holds_crops_of_its_examples():
     faces = training(augmentation=Augmentation(9))
     for step in range(5):
-        batch, examples = faces[step], faces.examples_of(step)[1]
+        batch, examples = faces[step], faces.sampler.examples_of(step)[1]
         assert batch["images"].shape == (3, 9, 9, 3)
         assert batch["images"].dtype == torch.uint8
         assert batch["images"][:, 4, 4, 0].tolist() == examples.tolist()
@@ -93,7 +98,8 @@ def test_with_augmentation_a_batch_holds_crops_of_its_examples():
 
 def test_a_crop_is_a_window_of_the_face_or_its_mirror_image():
     face = numbered_faces(1)[0]
-    faces = TrainingFaces(face[None].repeat(40, 0), np.arange(40), {}, 40, 1, Augmentation(9))
+    cache = cached(np.arange(40), face[None].repeat(40, 0))
+    faces = TrainingBatches(cache, {}, ShuffledSampler(40, 40, 1), Augmentation(9))
     windows = {face[y : y + 9, x : x + 9].tobytes() for y in range(4) for x in range(4)}
     mirrored = {face[y : y + 9, x : x + 9][:, ::-1].tobytes() for y in range(4) for x in range(4)}
     seen = {crop.numpy().tobytes() for crop in faces[0]["images"]}
@@ -116,10 +122,8 @@ def test_the_last_row_and_column_are_reached_but_not_passed():
 
 @pytest.mark.parametrize("room", [1, 2, 3, 4, 30])
 def test_the_largest_draw_stays_inside_the_face(room):
-    faces = training(num_examples=1, batch_size=1, augmentation=Augmentation(SIDE - min(room, SIDE) + 1))
-    largest = np.nextafter(np.float32(1), np.float32(0))
-    faces.epochs._drawn = {0: (np.array([0]), np.full((1, 4), largest))}
-    crop = faces[0]["images"][0]
+    largest = np.full(4, np.nextafter(np.float32(1), np.float32(0)))
+    crop = Augmentation(SIDE - min(room, SIDE) + 1)(numbered_faces()[0], Draws(largest, (0, 0, 0)))["images"]
     assert crop[-1, -1, 1:].tolist() == [SIDE - 1, SIDE - 1]
 
 
@@ -175,7 +179,9 @@ def test_the_size_of_the_batch_cuts_the_stream_of_faces_and_changes_none(batch_s
 
 
 def test_another_seed_gives_another_order_and_other_crops():
-    assert not np.array_equal(training(10, 10, seed=0).examples_of(0)[1], training(10, 10, seed=1).examples_of(0)[1])
+    assert not np.array_equal(
+        training(10, 10, seed=0).sampler.examples_of(0)[1], training(10, 10, seed=1).sampler.examples_of(0)[1]
+    )
     assert not np.array_equal(draws(50, seed=0)[3], draws(50, seed=1)[3])
 
 
@@ -213,7 +219,8 @@ def test_resumed_steps_count_the_length_of_the_whole_run():
 def fingerprinted(images=None, rows=None, batch_size=3, seed=0, augmentation=None, **targets):
     targets = {"age_group": np.arange(7), "gender": np.zeros(7, dtype=np.int64)} | targets
     images, rows = numbered_faces() if images is None else images, np.arange(7) if rows is None else rows
-    return TrainingFaces(images, rows, targets, batch_size, seed, augmentation).fingerprint
+    sampler = ShuffledSampler(len(rows), batch_size, seed)
+    return TrainingBatches(cached(rows, images), targets, sampler, augmentation or CentreCrop()).fingerprint
 
 
 FACE_CHANGES = {
@@ -237,14 +244,15 @@ def test_the_fingerprint_changes_with_whatever_changes_the_batches():
     assert len(fingerprinted()) == 12
 
 
-def test_the_fingerprint_changes_with_the_name_of_the_file_of_faces_and_not_with_its_folder(tmp_path):
-    """A cache is named after the files that are in it."""
-    found = {}
-    for place in ("a/x.npy", "b/x.npy", "a/y.npy"):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        np.save(tmp_path / place, numbered_faces())
-        found[place] = fingerprinted(images=np.load(tmp_path / place, mmap_mode="r"))
-    assert found["a/x.npy"] == found["b/x.npy"] != found["a/y.npy"]
+def test_the_fingerprint_changes_with_the_files_of_the_cache_and_not_with_its_folder(faces, tmp_path):
+    def found(folder):
+        cache = cache_images(faces, tmp_path / folder, 10)
+        return TrainingBatches(cache, {}, ShuffledSampler(8, 2, 0), Augmentation(9)).fingerprint
+
+    first = found("a")
+    assert found("b") == first
+    (faces.root / "0.png").write_bytes((faces.root / "1.png").read_bytes())
+    assert found("a") != first
 
 
 @pytest.mark.parametrize(("num_examples", "batch_size", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 5, [2])])
@@ -350,9 +358,9 @@ def test_an_unknown_age_in_years_is_refused_with_its_path():
         targets_of(examples, ["age"])
 
 
-def augmented(seed=0, batch_size=3, augmentation=Augmentation(crop_px=9), crop_px=None):  # noqa: B008
+def augmented(seed=0, batch_size=3, augmentation=Augmentation(crop_px=9)):  # noqa: B008
     targets = {"gender": np.arange(7) % 2}
-    return EvaluationFaces(numbered_faces(), np.arange(7), targets, batch_size, crop_px, augmentation, seed)
+    return EvaluationBatches(cached(np.arange(7)), targets, batch_size, augmentation, seed)
 
 
 def test_an_augmented_evaluation_draws_for_each_example_and_the_same_whenever_it_is_asked():
@@ -376,8 +384,20 @@ def test_an_augmented_evaluation_shows_windows_of_its_own_example():
         assert any(np.array_equal(batch[example], seen) for window in windows for seen in (window, window[:, ::-1]))
 
 
-def test_an_augmentation_that_does_not_fit_or_a_second_crop_is_refused():
+def test_an_augmentation_of_the_evaluation_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
         augmented(augmentation=Augmentation(crop_px=500))
-    with pytest.raises(ValueError, match="not both"):
-        augmented(crop_px=9)
+
+
+def test_a_sampler_of_other_examples_is_refused():
+    with pytest.raises(ValueError, match="the sampler draws from 6 examples, and there are 7"):
+        TrainingBatches(cached(np.arange(7)), {}, ShuffledSampler(6, 3, 0), CentreCrop())
+
+
+def test_a_record_says_how_faces_become_batches():
+    settings = {"crop_px": 9, "flips": True, "contrast": (0.2, 1.8)}
+    assert training(augmentation=Augmentation(9)).settings == {"batch_size": 3, "seed": 0, "augmentation": settings}
+    whole = {"batch_size": 3, "stored_px": 12, "crop_px": None, "augmentation": None, "seed": None}
+    assert evaluation().settings == whole
+    assert evaluation(crop_px=9).settings == whole | {"crop_px": 9}
+    assert augmented(seed=4).settings == whole | {"augmentation": settings, "seed": 4}

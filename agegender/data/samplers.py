@@ -1,29 +1,45 @@
 """Which examples make up a step, and what is drawn for them: pure functions of a seed, an epoch and an example."""
 
+import hashlib
 from bisect import bisect_right
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 
-class ShuffledEpochs:
+@dataclass(frozen=True)
+class Draws:
+    """What is random about one example in one epoch: ``uniforms`` (num_uniforms,) float32 in [0, 1)."""
+
+    uniforms: np.ndarray
+    key: tuple[int, int, int]  # seed, epoch, example
+
+    def generator(self) -> np.random.Generator:
+        """Return the generator of this example in this epoch, for draws whose number is not known beforehand.
+
+        The 1 at the end keeps it apart from the generator of the epoch: seeds are filled up with zeros, so that
+        without it example 0 would get the numbers of the epoch.
+        """
+        return np.random.default_rng((*self.key, 1))
+
+
+class ShuffledSampler:
     """Epoch after epoch, each in an order of its own, laid end to end and cut into batches.
 
     Every batch is full, every example comes once an epoch, and nothing depends on what was asked before.
     """
 
-    def __init__(self, num_examples: int, batch_size: int, seed: int, num_draws: int) -> None:
+    def __init__(self, num_examples: int, batch_size: int, seed: int) -> None:
         if num_examples == 0:
             raise ValueError("no training examples: the training part of the split is empty")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.num_examples, self.batch_size, self.seed, self.num_draws = num_examples, batch_size, seed, num_draws
+        self.num_examples, self.batch_size, self.seed = num_examples, batch_size, seed
         self._drawn: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    @property
-    def settings(self) -> tuple[int, ...]:
-        """Everything that the order and the draws depend on, but the number of examples."""
-        return self.batch_size, self.seed, self.num_draws
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_examples}, {self.batch_size}, {self.seed})"
 
     def examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the epochs and the examples, each (batch,), that make up a step."""
@@ -31,20 +47,23 @@ class ShuffledEpochs:
         examples = [self._epoch(int(epoch))[0][place] for epoch, place in zip(epochs, places, strict=True)]
         return epochs, np.array(examples)
 
-    def draws_of(self, epochs: np.ndarray, examples: np.ndarray) -> np.ndarray:
-        """Return uniform draws in [0, 1) for each example in its epoch: (batch, num_draws) float32."""
-        return np.stack([self._epoch(int(epoch))[1][example] for epoch, example in zip(epochs, examples, strict=True)])
+    def draws_of(self, epochs: np.ndarray, examples: np.ndarray, num_uniforms: int) -> list[Draws]:
+        """Return what is random about each example in its epoch."""
+        pairs = [(int(epoch), int(example)) for epoch, example in zip(epochs, examples, strict=True)]
+        uniforms = [self._epoch(epoch, num_uniforms)[1][example] for epoch, example in pairs]
+        return [Draws(own, (self.seed, *pair)) for own, pair in zip(uniforms, pairs, strict=True)]
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The order of the examples in an epoch, and the draws for each example."""
-        if epoch not in self._drawn:
+    def _epoch(self, epoch: int, num_uniforms: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """The order of the examples in an epoch, and the uniforms of each example."""
+        known = self._drawn.get(epoch)
+        if known is None or num_uniforms not in (0, known[1].shape[1]):
             rng = np.random.default_rng((self.seed, epoch))
-            drawn = rng.permutation(self.num_examples), rng.random((self.num_examples, self.num_draws), np.float32)
-            self._drawn = {**{e: d for e, d in self._drawn.items() if e == epoch - 1}, epoch: drawn}
-        return self._drawn[epoch]
+            known = rng.permutation(self.num_examples), rng.random((self.num_examples, num_uniforms), np.float32)
+            self._drawn = {**{e: d for e, d in self._drawn.items() if e == epoch - 1}, epoch: known}
+        return known
 
 
-class EpochsOfDistinctSubjects(ShuffledEpochs):
+class DistinctSubjectSampler(ShuffledSampler):
     """Epochs in whose batches no subject comes twice, for losses that tell the subjects of a batch apart.
 
     As published: of each subject at most ``most_per_subject`` examples are drawn, all are shuffled, and an example
@@ -54,10 +73,8 @@ class EpochsOfDistinctSubjects(ShuffledEpochs):
     ``subjects`` (examples,) are any codes. Raises ``ValueError`` when there are fewer subjects than places in a batch.
     """
 
-    def __init__(
-        self, subjects: np.ndarray, batch_size: int, seed: int, num_draws: int, most_per_subject: int = 400
-    ) -> None:
-        super().__init__(len(subjects), batch_size, seed, num_draws)
+    def __init__(self, subjects: np.ndarray, batch_size: int, seed: int, most_per_subject: int = 400) -> None:
+        super().__init__(len(subjects), batch_size, seed)
         if most_per_subject < 1:
             raise ValueError(f"most_per_subject must be at least 1, got {most_per_subject}")
         if len(np.unique(subjects)) < batch_size:
@@ -69,10 +86,9 @@ class EpochsOfDistinctSubjects(ShuffledEpochs):
         self._ends: list[int] = []  # of each epoch so far, the step after its last
         self._batches: dict[int, np.ndarray] = {}
 
-    @property
-    def settings(self) -> tuple[int, ...]:
-        """Everything that the order and the draws depend on, but the examples and their subjects."""
-        return *super().settings, self.most_per_subject
+    def __repr__(self) -> str:
+        codes = hashlib.sha256(np.ascontiguousarray(self.subjects).tobytes()).hexdigest()[:12]
+        return f"{super().__repr__()[:-1]}, {self.most_per_subject}, {codes})"
 
     def examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the epochs, all the same, and the examples, each (batch,), that make up a step."""
@@ -100,12 +116,3 @@ class EpochsOfDistinctSubjects(ShuffledEpochs):
             batches = np.array(chosen[: whole * self.batch_size]).reshape(whole, self.batch_size)
             self._batches = {**{e: b for e, b in self._batches.items() if e == epoch - 1}, epoch: batches}
         return self._batches[epoch]
-
-
-def generator_of(seed: int, epoch: int, example: int) -> np.random.Generator:
-    """Return the generator of one example in one epoch, for draws whose number is not known beforehand.
-
-    The 1 at the end keeps it apart from the generator of the epoch: seeds are filled up with zeros, so that without
-    it example 0 would get the numbers of the epoch.
-    """
-    return np.random.default_rng((seed, epoch, example, 1))

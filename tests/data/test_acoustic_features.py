@@ -4,17 +4,18 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from agegender.data import voice_statistics as module
-from agegender.data.clips import ClipCache, as_float
-from agegender.data.manifest import Manifest, empty_quarantine
-from agegender.data.voice_statistics import (
+from agegender.data import acoustic_features as module
+from agegender.data.acoustic_features import (
+    NUM_FEATURES,
     NUM_MFCC,
-    NUM_STATISTICS,
-    cache_statistics,
+    acoustic_features,
+    cache_acoustic_features,
     median_pitch_hz,
     pitch_statistics,
-    voice_statistics,
 )
+from agegender.data.audio import as_float
+from agegender.data.cache import ExampleCache
+from agegender.data.manifest import Manifest, empty_quarantine
 
 RATE = 16_000
 
@@ -26,11 +27,11 @@ def buzz(hz, seconds=0.4, seed=0):
     return (0.1 * harmonics + 1e-3 * np.random.default_rng(seed).normal(size=len(times))).astype(np.float32)
 
 
-def test_the_first_statistics_are_mean_and_spread_of_librosa_s_mfcc():
+def test_the_first_features_are_mean_and_spread_of_librosa_s_mfcc():
     clip = buzz(150)
     mfcc = librosa.feature.mfcc(y=clip, sr=RATE, n_mfcc=21, n_fft=512, hop_length=256, n_mels=40)
-    found = voice_statistics(clip, RATE)
-    assert found.shape == (NUM_STATISTICS,) == (68,)
+    found = acoustic_features(clip, RATE)
+    assert found.shape == (NUM_FEATURES,) == (68,)
     assert_allclose(found[:20], mfcc[1:].mean(axis=1), rtol=1e-5)
     assert_allclose(found[20:41], mfcc.std(axis=1), rtol=1e-5)
     assert_allclose(found[41:62], (mfcc[:, 1:] - mfcc[:, :-1]).std(axis=1), rtol=1e-5)
@@ -47,10 +48,10 @@ def test_the_pitch_is_read_in_octaves_above_55_hz(hz):
 
 
 def test_the_middle_pitch_comes_back_in_hz():
-    statistics = np.stack([voice_statistics(buzz(hz), RATE) for hz in (110, 220)])
-    assert_allclose(median_pitch_hz(statistics), [110, 220], rtol=0.02)
+    features = np.stack([acoustic_features(buzz(hz), RATE) for hz in (110, 220)])
+    assert_allclose(median_pitch_hz(features), [110, 220], rtol=0.02)
     with pytest.raises(ValueError, match=r"\(examples, 68\), got the shape \(68,\)"):
-        median_pitch_hz(statistics[0])
+        median_pitch_hz(features[0])
 
 
 def test_a_gliding_voice_has_the_quantiles_of_its_glide():
@@ -77,17 +78,17 @@ def test_what_is_up_to_30_db_below_the_loudest_has_a_pitch(db, is_heard):
 
 
 def test_loudness_does_not_matter():
-    assert_allclose(voice_statistics(0.5 * buzz(150), RATE), voice_statistics(buzz(150), RATE), rtol=1e-3, atol=0.02)
+    assert_allclose(acoustic_features(0.5 * buzz(150), RATE), acoustic_features(buzz(150), RATE), rtol=1e-3, atol=0.02)
 
 
 def test_a_clip_that_is_too_short_or_no_number_is_refused():
-    assert np.isfinite(voice_statistics(buzz(150)[:1024], RATE)).all()
+    assert np.isfinite(acoustic_features(buzz(150)[:1024], RATE)).all()
     with pytest.raises(ValueError, match=r"1024 finite samples or more, got the shape \(1023,\)"):
-        voice_statistics(buzz(150)[:1023], RATE)
+        acoustic_features(buzz(150)[:1023], RATE)
     broken = buzz(150)
     broken[7] = np.nan
     with pytest.raises(ValueError, match="finite samples"):
-        voice_statistics(broken, RATE)
+        acoustic_features(broken, RATE)
 
 
 @pytest.fixture
@@ -103,33 +104,33 @@ def clips(tmp_path):
     lengths = np.array([len(sound) for sound in sounds])
     manifest = Manifest(examples, "made-up", "voice", None, tmp_path, True, empty_quarantine())
     samples = np.memmap(path, "<i2", mode="r")
-    return ClipCache(manifest, samples, np.cumsum(lengths) - lengths, lengths, np.zeros(3, np.float32), RATE)
+    return ExampleCache(manifest, samples, np.cumsum(lengths) - lengths, lengths, RATE)
 
 
-def test_the_statistics_of_a_cache_are_those_of_its_clips_in_order(clips, tmp_path):
-    found = cache_statistics(clips, tmp_path / "cache")
-    assert found.shape == (3, NUM_STATISTICS)
+def test_the_features_of_a_cache_are_those_of_its_clips_in_order(clips, tmp_path):
+    found = cache_acoustic_features(clips, tmp_path / "cache")
+    assert found.shape == (3, NUM_FEATURES)
     for row in range(3):
         start = clips.starts[row]
-        clip = as_float(clips.samples[start : start + clips.lengths[row]])
-        assert_allclose(found[row], voice_statistics(clip, RATE))
+        clip = as_float(clips.array[start : start + clips.lengths[row]])
+        assert_allclose(found[row], acoustic_features(clip, RATE))
 
 
 def test_a_second_reading_computes_nothing(clips, tmp_path, monkeypatch):
-    first = cache_statistics(clips, tmp_path)
-    monkeypatch.setattr(module, "voice_statistics", None)
-    assert_allclose(cache_statistics(clips, tmp_path), first, rtol=0)
+    first = cache_acoustic_features(clips, tmp_path)
+    monkeypatch.setattr(module, "acoustic_features", None)
+    assert_allclose(cache_acoustic_features(clips, tmp_path), first, rtol=0)
 
 
 def test_other_rows_and_damaged_files_are_computed_anew(clips, tmp_path):
-    first = cache_statistics(clips, tmp_path)
+    first = cache_acoustic_features(clips, tmp_path)
     (file,) = tmp_path.glob("*.npy")
     file.write_bytes(file.read_bytes()[:-100])
-    assert_allclose(cache_statistics(clips, tmp_path), first)
+    assert_allclose(cache_acoustic_features(clips, tmp_path), first)
     clips.lengths[2] -= 500
-    assert not np.allclose(cache_statistics(clips, tmp_path)[2], first[2])
+    assert not np.allclose(cache_acoustic_features(clips, tmp_path)[2], first[2])
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
-def test_the_number_of_statistics_is_what_it_says():
-    assert NUM_STATISTICS == (NUM_MFCC - 1) + NUM_MFCC + NUM_MFCC + 6
+def test_the_number_of_features_is_what_it_says():
+    assert NUM_FEATURES == (NUM_MFCC - 1) + NUM_MFCC + NUM_MFCC + 6

@@ -1,14 +1,14 @@
-"""Shrinking pictures, and boxes cut from them, to the mean over areas: exact, and many boxes at a time.
+"""Area resize of pictures and of boxes cut from them by an integral image: exact, and many boxes at a time.
 
 A pixel of the result is the mean over the pixels that it covers, as in ``adaptive_avg_pool2d``: pixel ``i`` of ``n``
-covers those from ``floor(i * length / n)`` to ``ceil((i + 1) * length / n)``. With sums from the upper left corner
-(Crow 1984, Summed-area tables for texture mapping, SIGGRAPH) a mean costs four look-ups, however large the box.
+covers those from ``floor(i * length / n)`` to ``ceil((i + 1) * length / n)``. With an integral image (Crow 1984,
+Summed-area tables for texture mapping, SIGGRAPH) a mean costs four look-ups, however large the box.
 """
 
 import numpy as np
 
 
-def summed_areas(image: np.ndarray) -> np.ndarray:
+def integral_image(image: np.ndarray) -> np.ndarray:
     """Return the sums of all pixels above and to the left: uint8 (height, width, 3) -> int32, one larger each way.
 
     Sums beyond 31 bits wrap around, which cancels in the difference of any area of fewer than 8 million pixels.
@@ -20,8 +20,8 @@ def summed_areas(image: np.ndarray) -> np.ndarray:
     return sums
 
 
-def shrunk(sums: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the whole picture of ``summed_areas`` in another size: float32 (``height``, ``width``, 3)."""
+def area_resize(sums: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the whole picture of ``integral_image`` in another size: float32 (``height``, ``width``, 3)."""
     top, bottom = _edges(np.zeros(1, np.int64), np.array([sums.shape[0] - 1]), height)
     left, right = _edges(np.zeros(1, np.int64), np.array([sums.shape[1] - 1]), width)
     rows = sums[bottom[0]] - sums[top[0]]
@@ -30,7 +30,7 @@ def shrunk(sums: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def cut_out(sums: np.ndarray, boxes: np.ndarray, size_px: int) -> np.ndarray:
-    """Return parts of the picture of ``summed_areas`` in one size: float32 (boxes, ``size_px``, ``size_px``, 3).
+    """Return parts of the picture of ``integral_image`` in one size: float32 (boxes, ``size_px``, ``size_px``, 3).
 
     ``boxes`` (boxes, 4) integers: left, top, right, bottom, inside the picture and at least one pixel wide and high.
     """

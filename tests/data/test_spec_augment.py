@@ -1,31 +1,17 @@
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 from torchaudio.functional import mask_along_axis
 
-from agegender.data.speech_augmentation import (
-    MASK_DRAWS,
-    circular_shift,
-    cut_or_pad,
-    mask_spectrograms,
-)
+from agegender.data.spec_augment import MASK_UNIFORMS, circular_shift, mask_spectrograms
 
 
-def draws(number, columns=MASK_DRAWS, seed=0):
+def uniforms(number, columns=MASK_UNIFORMS, seed=0):
     return torch.rand(number, columns, generator=torch.Generator().manual_seed(seed))
 
 
 def spectrograms(number=3, num_mels=64, frames=512):
     return torch.randn(number, num_mels, frames, generator=torch.Generator().manual_seed(1))
-
-
-def test_a_clip_is_cut_at_its_end_or_filled_with_silence_at_its_end():
-    clip = np.arange(1, 6, dtype=np.int16)
-    assert cut_or_pad(clip, 3).tolist() == [1, 2, 3]
-    assert cut_or_pad(clip, 5).tolist() == clip.tolist()
-    assert cut_or_pad(clip, 7).tolist() == [1, 2, 3, 4, 5, 0, 0]
-    assert cut_or_pad(clip, 7).dtype == np.int16
 
 
 def test_a_shift_moves_a_clip_later_by_at_most_four_tenths_and_the_end_comes_round():
@@ -37,7 +23,7 @@ def test_a_shift_moves_a_clip_later_by_at_most_four_tenths_and_the_end_comes_rou
 
 
 def masked_by_torchaudio(monkeypatch, mel, row):
-    """The same masks by torchaudio, which draws from a generator: here it is handed the draws of the row."""
+    """The same masks by torchaudio, which draws from a generator: here it is handed the uniforms of the row."""
     values = iter(row)
     filling = mel.mean().item()
     with monkeypatch.context() as patch:
@@ -47,15 +33,15 @@ def masked_by_torchaudio(monkeypatch, mel, row):
     return mel
 
 
-def test_the_masks_are_torchaudio_s_for_the_same_draws(monkeypatch):
-    mels, rows = spectrograms(8), draws(8)
+def test_the_masks_are_torchaudio_s_for_the_same_uniforms(monkeypatch):
+    mels, rows = spectrograms(8), uniforms(8)
     found = mask_spectrograms(mels, rows)
     for mel, row, masked in zip(mels, rows, found, strict=True):
         assert_close(masked, masked_by_torchaudio(monkeypatch, mel, row))
 
 
 def test_masks_are_up_to_6_bands_and_51_frames_wide_and_hold_the_mean():
-    widest = torch.full((1, MASK_DRAWS), 0.999)
+    widest = torch.full((1, MASK_UNIFORMS), 0.999)
     mels = spectrograms(1)
     covered = (mask_spectrograms(mels, widest) == mels.mean())[0]
     assert covered.all(1).sum() == 6
@@ -67,36 +53,31 @@ def test_masks_are_up_to_6_bands_and_51_frames_wide_and_hold_the_mean():
     assert covered.all(0).sum() == 102
 
 
-def test_draws_of_zero_mask_nothing():
-    assert torch.equal(mask_spectrograms(spectrograms(), torch.zeros(3, MASK_DRAWS)), spectrograms())
+def test_uniforms_of_zero_mask_nothing():
+    assert torch.equal(mask_spectrograms(spectrograms(), torch.zeros(3, MASK_UNIFORMS)), spectrograms())
 
 
-def test_what_happens_to_a_clip_depends_on_its_own_draws_alone():
-    mels, rows, clips = spectrograms(), draws(3), torch.randn(3, 100)
+def test_what_happens_to_a_clip_depends_on_its_own_uniforms_alone():
+    mels, rows, clips = spectrograms(), uniforms(3), torch.randn(3, 100)
     assert_close(mask_spectrograms(mels, rows)[1:2], mask_spectrograms(mels[1:2], rows[1:2]))
     assert_close(circular_shift(clips, rows[:, 0])[1:2], circular_shift(clips[1:2], rows[1:2, 0]))
-    assert not torch.equal(mask_spectrograms(mels, rows)[:1], mask_spectrograms(mels, draws(3, seed=9))[:1])
+    assert not torch.equal(mask_spectrograms(mels, rows)[:1], mask_spectrograms(mels, uniforms(3, seed=9))[:1])
 
 
 def test_the_inputs_stay_as_they_were():
     mels, clips = spectrograms(), torch.randn(3, 100)
     before = clips.clone()
-    mask_spectrograms(mels, draws(3))
-    circular_shift(clips, draws(3)[:, 0])
+    mask_spectrograms(mels, uniforms(3))
+    circular_shift(clips, uniforms(3)[:, 0])
     assert torch.equal(mels, spectrograms())
     assert torch.equal(clips, before)
 
 
-def test_draws_of_another_shape_or_range_are_refused():
-    with pytest.raises(ValueError, match=r"draws must have the shape \(3, 8\), got \(3, 4\)"):
-        mask_spectrograms(spectrograms(), draws(3, 4))
-    with pytest.raises(ValueError, match=r"draws must have the shape \(2,\), got \(2, 1\)"):
-        circular_shift(torch.zeros(2, 10), draws(2, 1))
+def test_uniforms_of_another_shape_or_range_are_refused():
+    with pytest.raises(ValueError, match=r"uniforms must have the shape \(3, 8\), got \(3, 4\)"):
+        mask_spectrograms(spectrograms(), uniforms(3, 4))
+    with pytest.raises(ValueError, match=r"uniforms must have the shape \(2,\), got \(2, 1\)"):
+        circular_shift(torch.zeros(2, 10), uniforms(2, 1))
     for wrong in (1.0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match=r"draws must lie in \[0, 1\)"):
+        with pytest.raises(ValueError, match=r"uniforms must lie in \[0, 1\)"):
             circular_shift(torch.zeros(1, 10), torch.tensor([wrong]))
-    with pytest.raises(ValueError, match="expected a clip"):
-        cut_or_pad(np.zeros((2, 3)), 5)
-    with pytest.raises(ValueError, match=r"a length of 1 or more, got \(3,\) and 0"):
-        cut_or_pad(np.zeros(3), 0)
-    assert cut_or_pad(np.ones(3), 1).tolist() == [1]

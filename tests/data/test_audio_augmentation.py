@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from agegender.data.noise import (
+from agegender.data.audio_augmentation import (
     BABBLE_SNR_DB,
     MUSIC_SNR_DB,
     NOISE_SNR_DB,
     NUM_BABBLING,
     AddedSound,
+    AudioAugmentation,
     Reverberation,
-    Surroundings,
-    published_surroundings,
+    published_augmentation,
 )
 
 NUM_SAMPLES = 4000
@@ -142,7 +142,7 @@ def test_a_fifth_of_the_clips_stays_as_it_is_and_each_effect_has_a_fifth(cache_o
     rooms, click = np.zeros(50, np.int16), np.zeros(NUM_SAMPLES, np.int16)
     rooms[10], click[0] = 9000, 9000
     sounds = [cache_of([rooms]), cache_of([click]), cache_of([np.roll(click, 1)] * 3), cache_of([np.roll(click, 2)])]
-    around = published_surroundings(*sounds)
+    around = published_augmentation(*sounds)
     counts = dict.fromkeys(("none", "room", "music", "babble", "noise"), 0)
     for seed in range(500):
         heard = around.apply(voice, np.random.default_rng(seed))
@@ -159,14 +159,14 @@ def test_the_clip_that_comes_in_is_left_alone(cache_of, voice):
     before = voice.copy()
     effects = (AddedSound(cache_of([loud(0)]), (0, 0)), Reverberation(cache_of([loud(1, 100)])))
     for seed in range(10):
-        Surroundings(effects).apply(voice, np.random.default_rng(seed))
+        AudioAugmentation(effects).apply(voice, np.random.default_rng(seed))
     assert np.array_equal(voice, before)
 
 
-def test_the_settings_tell_other_sounds_ranges_and_effects_apart(cache_of):
+def test_the_text_of_an_augmentation_tells_other_sounds_ranges_and_effects_apart(cache_of):
     one, other = cache_of([loud(0)]), cache_of([loud(0, 3999)])
     found = {
-        Surroundings(effects).settings
+        repr(AudioAugmentation(effects))
         for effects in [
             (AddedSound(one, (0, 5)),),
             (AddedSound(other, (0, 5)),),
