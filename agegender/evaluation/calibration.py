@@ -1,42 +1,52 @@
-"""Whether a probability means what it says: reliability, expected calibration error, Brier score, temperature.
+"""Whether a probability means what it says: reliability, its diagram, and the expected calibration error.
 
-References: Guo et al. (2017), "On calibration of modern neural networks", arXiv 1706.04599, equations 2, 3, 9;
-Brier (1950), "Verification of forecasts expressed in terms of probability".
+Reference: Guo et al. (2017), "On calibration of modern neural networks", arXiv 1706.04599, equations 2 and 3.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 
-from agegender.evaluation.metrics import Floats, checked_column, groups_of
+from agegender.evaluation.metrics import (
+    Floats,
+    checked_column,
+    exact_correct,
+    gender_correct,
+    true_and_probabilities,
+)
+from agegender.evaluation.plots import FONT_PT, GREY, SERIES, SHAPES, plain_axes
 
-_SMALLEST = 1e-12  # below the smallest softmax output that matters; keeps the logarithm finite
-
-
-def group_confidence(true_group: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the probability of the predicted group and whether it is right, both (examples,).
-
-    ``probabilities`` is (examples, groups). Raises ``ValueError`` as `metrics.exact` does.
-    """
-    true, predicted = groups_of(true_group, probabilities)
-    scores = np.asarray(probabilities, dtype=np.float64)
-    return scores[np.arange(len(true)), predicted], (predicted == true).astype(np.float64)
+NUM_BINS = 15
 
 
-def reliability(confidence: ArrayLike, hits: ArrayLike, num_bins: int = 15) -> pd.DataFrame:
+def group_confidence(predictions: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Return the probability of the predicted age group and whether it is correct, both (examples,)."""
+    return true_and_probabilities(predictions)[1].max(axis=1), exact_correct(predictions)
+
+
+def gender_confidence(predictions: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Return the probability of the predicted gender and whether it is correct, both (examples,)."""
+    p_female = checked_column(predictions["p_female"], "p_female")
+    return np.maximum(p_female, 1 - p_female), gender_correct(predictions)
+
+
+def reliability(confidence: ArrayLike, correct: ArrayLike, num_bins: int = NUM_BINS) -> pd.DataFrame:
     """Return one row for each of ``num_bins`` bins of equal width over 0 to 1, also for the empty ones.
 
-    ``confidence`` (examples,) are probabilities, ``hits`` (examples,) is 1 where what was said came true. Columns:
+    ``confidence`` (examples,) are probabilities, ``correct`` (examples,) is 1 where what was said came true. Columns:
     ``low``, ``high`` (a bin holds low < confidence <= high, and 0 lies in the first), ``count``, ``confidence`` and
     ``accuracy`` (means in the bin, NaN when it is empty). Raises ``ValueError`` for a confidence outside 0 to 1.
 
     >>> reliability([0.2, 0.9, 0.9], [0, 1, 0], num_bins=2)["accuracy"].tolist()
     [0.0, 0.5]
     """
-    said, came = checked_column(confidence, "confidence"), checked_column(hits, "hits")
+    said, came = checked_column(confidence, "confidence"), checked_column(correct, "correct")
     if said.shape != came.shape:
-        raise ValueError(f"confidence has {len(said)} examples and hits has {len(came)}")
+        raise ValueError(f"confidence has {len(said)} examples and correct has {len(came)}")
     if said.min() < 0 or said.max() > 1 + 1e-6:
         raise ValueError(f"confidence must lie in 0 to 1, got {said.min():g} to {said.max():g}")
     if num_bins < 1:
@@ -52,7 +62,7 @@ def reliability(confidence: ArrayLike, hits: ArrayLike, num_bins: int = 15) -> p
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": count, **means})
 
 
-def ece(confidence: ArrayLike, hits: ArrayLike, num_bins: int = 15) -> float:
+def ece(confidence: ArrayLike, correct: ArrayLike, num_bins: int = NUM_BINS) -> float:
     """Return the expected calibration error, sum over bins of count / n * |accuracy - confidence|, in 0 to 1.
 
     Bins of equal width (Guo et al. 2017, equation 3); the value depends on ``num_bins`` and is never negative, so a
@@ -61,51 +71,28 @@ def ece(confidence: ArrayLike, hits: ArrayLike, num_bins: int = 15) -> float:
     >>> round(ece([0.8, 0.8, 0.8, 0.8, 0.8], [1, 1, 1, 1, 0]), 6)
     0.0
     """
-    bins = reliability(confidence, hits, num_bins)
+    bins = reliability(confidence, correct, num_bins)
     gaps = (bins["accuracy"] - bins["confidence"]).abs() * bins["count"]
     return float(gaps.sum() / bins["count"].sum())
 
 
-def brier(true_group: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the mean over examples of the squared distance of (examples, groups) from the true one-hot, in 0 to 2.
+def reliability_diagram(confidences: Mapping[str, tuple[Floats, Floats]], label: str) -> Axes:
+    """Draw what came true against what was said, for each system's confidence and whether it was correct.
 
-    For one event, such as ``p_female``, give the columns 1 - p and p; the value is then twice the usual mean of
-    (p - outcome) ** 2.
-
-    >>> brier([1], [[0.5, 0.5]])
-    0.5
+    The area of a dot is the share of the system's examples in its bin; on the dashed line probabilities mean what
+    they say. ``label`` says of what, for example ``"age group"``.
     """
-    true, _ = groups_of(true_group, probabilities)
-    scores = np.asarray(probabilities, dtype=np.float64)
-    return float(np.square(scores - np.eye(scores.shape[1])[true]).sum(axis=1).mean())
-
-
-def _softmax(logits: Floats) -> Floats:
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
-
-
-def tempered(probabilities: ArrayLike, temperature: float) -> Floats:
-    """Return softmax(log p / temperature), (examples, groups): flatter above 1, sharper below; the order stays.
-
-    Equal to dividing the logits by ``temperature`` (Guo et al. 2017, equation 9), because softmax ignores what is
-    added to all of them. Raises ``ValueError`` for a temperature that is not above 0.
-    """
-    if not temperature > 0:
-        raise ValueError(f"the temperature must be above 0, got {temperature}")
-    scores = np.asarray(probabilities, dtype=np.float64)
-    return _softmax(np.log(np.maximum(scores, _SMALLEST)) / temperature)
-
-
-def fit_temperature(true_group: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the temperature in 0.05 to 20 with the least mean negative log likelihood of the true groups.
-
-    Fit it on validation subjects and apply it with `tempered` to the test set, never on the test set itself.
-    """
-    true, _ = groups_of(true_group, probabilities)
-
-    def loss(log_temperature: float) -> float:
-        likelihood = tempered(probabilities, float(np.exp(log_temperature)))[np.arange(len(true)), true]
-        return float(-np.log(np.maximum(likelihood, _SMALLEST)).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+    ax = plain_axes(None, 4.6)
+    ax.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
+    for (system, said), colour, marker in zip(confidences.items(), SERIES, SHAPES, strict=False):
+        bins = reliability(*said)
+        filled = bins[bins["count"] > 0]
+        dots = {"data": filled, "x": "confidence", "y": "accuracy", "color": colour, "ax": ax}
+        areas = (15 + 400 * filled["count"] / bins["count"].sum()).to_numpy()
+        sns.lineplot(**dots, linewidth=1.2, marker=marker, markersize=4, markeredgewidth=0, label=system)
+        sns.scatterplot(**dots, s=areas, marker=marker, alpha=0.85, clip_on=False, legend=False)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.set_xlabel(f"predicted probability of the {label} (mean in bin)", fontsize=FONT_PT)
+    ax.set_ylabel("share that was right (in bin)", fontsize=FONT_PT)
+    ax.legend(frameon=False, fontsize=FONT_PT, loc="upper left")
+    return ax

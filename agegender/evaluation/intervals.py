@@ -2,38 +2,49 @@
 
 Ten pictures of one person are not ten independent observations, so a bootstrap over examples gives intervals that are
 too narrow. Reference: Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 13 (percentile
-interval); Field and Welsh (2007), "Bootstrapping clustered data" (cluster bootstrap). Where every subject has one
-example this is the ordinary bootstrap.
+interval); Field and Welsh (2007), "Bootstrapping clustered data" (cluster bootstrap).
 
 A difference between two systems was measured on a few trained runs, and other folds or seeds would have given another
 one. Its interval therefore draws on two levels: runs with replacement, and people within each drawn run. Reference:
 Davison and Hinkley (1997), "Bootstrap Methods and their Application", section 3.8 (hierarchical data).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from agegender.evaluation.metrics import Floats
-from agegender.evaluation.scores import Metric
+from agegender.evaluation.metrics import Floats, Metric, applicable
 
 REPLICATES = 1000
 _DRAWS_AT_ONCE = 2**20  # subjects x replicates held in memory together: 8 MB
 
+DECADES = (*(f"{low}-{low + 9}" for low in range(0, 80, 10)), "80+")
+"""Names of the groups of `with_decade`, in years."""
+
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its percentile interval over subjects; ``low`` and ``high`` are NaN when there is one subject."""
+    """A value with its 95 % interval over subjects; ``low`` and ``high`` are NaN when there is one subject."""
 
     value: float
     low: float
     high: float
-    level: float
     num_examples: int
     num_subjects: int
+
+
+def with_interval(value: float, low: float, high: float, digits: int = 1) -> str:
+    """Return a value and its interval as text.
+
+    >>> with_interval(43.81, 42.92, 44.7), with_interval(43.81, float("nan"), float("nan"))
+    ('43.8 [42.9, 44.7]', '43.8')
+    """
+    if pd.isna(low) or pd.isna(high):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def subject_codes(subjects: ArrayLike) -> tuple[NDArray[np.int64], int]:
@@ -67,13 +78,18 @@ def resampled_counts(num_subjects: int, replicates: int = REPLICATES, seed: int 
         yield counts.reshape(rows, num_subjects).astype(np.float64)
 
 
-def resampled_sums(terms: Floats, subjects: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Floats:
-    """Return sums (replicates, terms) of ``terms`` (examples, terms) over resampled ``subjects`` (examples,)."""
+def _sums_of_subjects(terms: Floats, subjects: ArrayLike) -> Floats:
+    """Return sums (subjects, terms) of ``terms`` (examples, terms) over the examples of each subject."""
     codes, num_subjects = subject_codes(subjects)
     if terms.ndim != 2 or len(terms) != len(codes):
         raise ValueError(f"terms must have the shape ({len(codes)}, terms), got {terms.shape}")
-    of_subject = np.stack([np.bincount(codes, column, minlength=num_subjects) for column in terms.T], axis=1)
-    return np.concatenate([counts @ of_subject for counts in resampled_counts(num_subjects, replicates, seed)])
+    return np.stack([np.bincount(codes, column, minlength=num_subjects) for column in terms.T], axis=1)
+
+
+def resampled_sums(terms: Floats, subjects: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Floats:
+    """Return sums (replicates, terms) of ``terms`` (examples, terms) over resampled ``subjects`` (examples,)."""
+    of_subject = _sums_of_subjects(terms, subjects)
+    return np.concatenate([counts @ of_subject for counts in resampled_counts(len(of_subject), replicates, seed)])
 
 
 def two_level_sums(
@@ -81,8 +97,9 @@ def two_level_sums(
 ) -> Floats:
     """Return sums (replicates, terms) of ``terms`` (examples, terms) over resampled runs and subjects within them.
 
-    ``runs`` (examples,) says from which trained run each answer is. A replicate draws as many runs as there are, with
-    replacement, and for each time that a run was drawn as many subjects as it has. Of one run only subjects are drawn.
+    ``runs`` (examples,) says from which trained run each prediction is. A replicate draws as many runs as there are,
+    with replacement, and for each time that a run was drawn as many subjects as it has. Of one run only subjects are
+    drawn.
     """
     of_run, num_runs = subject_codes(runs)
     if num_runs == 1:
@@ -92,9 +109,8 @@ def two_level_sums(
     names = np.asarray(subjects)
     sums = np.zeros((replicates, terms.shape[1]))
     for run in range(num_runs):
-        own = of_run == run
-        codes, num_subjects = subject_codes(names[own])
-        of_subject = np.stack([np.bincount(codes, column, minlength=num_subjects) for column in terms[own].T], axis=1)
+        of_subject = _sums_of_subjects(terms[of_run == run], names[of_run == run])
+        num_subjects = len(of_subject)
         at_once = max(1, _DRAWS_AT_ONCE // num_subjects)
         for start in range(0, replicates, at_once):
             block = slice(start, start + at_once)
@@ -103,14 +119,11 @@ def two_level_sums(
     return sums
 
 
-def percentile_interval(value: float, replicated: Floats, subjects: ArrayLike, level: float = 0.95) -> Interval:
-    """Return ``value`` with the middle ``level`` of ``replicated`` (replicates,) around it."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 gives a 95 % interval")
+def percentile_interval(value: float, replicated: Floats, subjects: ArrayLike) -> Interval:
+    """Return ``value`` with the middle 95 % of ``replicated`` (replicates,) around it."""
     codes, num_subjects = subject_codes(subjects)
-    tail = (1 - level) / 2
-    low, high = np.quantile(replicated, [tail, 1 - tail]) if num_subjects > 1 else (np.nan, np.nan)
-    return Interval(float(value), float(low), float(high), level, len(codes), num_subjects)
+    low, high = np.quantile(replicated, [0.025, 0.975]) if num_subjects > 1 else (np.nan, np.nan)
+    return Interval(float(value), float(low), float(high), len(codes), num_subjects)
 
 
 def bootstrap(
@@ -119,15 +132,14 @@ def bootstrap(
     finish: Callable[[Floats], Floats],
     replicates: int = REPLICATES,
     seed: int = 0,
-    level: float = 0.95,
     runs: ArrayLike | None = None,
 ) -> Interval:
     """Return a metric with its interval over subjects, and with ``runs`` over runs and the subjects of each.
 
-    ``terms`` (examples, terms) and ``finish`` are those of a `scores.Metric`; ``subjects`` and ``runs`` (examples,) say
-    to whom and to which trained run each example belongs.
+    ``terms`` (examples, terms) and ``finish`` are those of a `Metric`; ``subjects`` and ``runs`` (examples,) say to
+    whom and to which trained run each example belongs.
 
-    >>> from agegender.evaluation.scores import mean_terms, ratio
+    >>> from agegender.evaluation.metrics import mean_terms, ratio
     >>> found = bootstrap(mean_terms(np.array([1.0, 1.0, 3.0, 3.0])), ["a", "a", "b", "b"], ratio)
     >>> found.value, found.low, found.high, found.num_subjects
     (2.0, 1.0, 3.0, 2)
@@ -136,65 +148,74 @@ def bootstrap(
         sums = resampled_sums(terms, subjects, replicates, seed)
     else:
         sums = two_level_sums(terms, subjects, runs, replicates, seed)
-    return percentile_interval(float(finish(terms.sum(axis=0))), finish(sums), subjects, level)
+    return percentile_interval(float(finish(terms.sum(axis=0))), finish(sums), subjects)
 
 
-def weighted_bootstrap(
-    metric: Callable[[Floats], float],
-    subjects: ArrayLike,
-    replicates: int = REPLICATES,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Return a metric that is no function of sums (a median, say) with its interval over subjects.
+def score(predictions: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Return one row for each metric, with its 95 % interval over subjects.
 
-    ``metric`` takes the weight of each example (examples,), 1 for the value itself and in a replicate the number of
-    times that its subject was drawn. It is called once for each replicate: use `bootstrap` where that will do.
+    Columns: ``metric``, ``unit``, ``value``, ``low``, ``high``, ``num_examples``, ``num_subjects`` and ``score``, the
+    value with its interval as text. Metrics for which no row has a label or no row a prediction are left out; rows
+    without the label of a metric do not enter it, and ``num_examples`` counts those that do. Raises ``ValueError`` when
+    no metric can be scored.
     """
-    codes, num_subjects = subject_codes(subjects)
-    blocks = resampled_counts(num_subjects, replicates, seed)
-    replicated = np.array([metric(weights[codes]) for counts in blocks for weights in counts])
-    return percentile_interval(metric(np.ones(len(codes))), replicated, subjects, level)
+    chosen = applicable(predictions, metrics)
+    if not chosen:
+        raise ValueError(f"no row has a label for any of {', '.join(metric.name for metric in metrics)}")
+    rows = {}
+    for needs in dict.fromkeys(metric.needs for metric in chosen):  # metrics of the same rows share the draws
+        labelled = predictions[predictions[needs].notna()]
+        terms = {metric: metric.terms(labelled) for metric in chosen if metric.needs == needs}
+        drawn = resampled_sums(np.hstack(list(terms.values())), labelled["subject"])
+        for metric, own in terms.items():
+            replicated, drawn = metric.finish(drawn[:, : own.shape[1]]), drawn[:, own.shape[1] :]
+            found = percentile_interval(metric.value(labelled), replicated, labelled["subject"])
+            text = with_interval(found.value, found.low, found.high, metric.digits)
+            rows[metric] = {"metric": metric.name, "unit": metric.unit, **vars(found), "score": text}
+    return pd.DataFrame([rows[metric] for metric in chosen])
 
 
-def _check_same_examples(first: pd.DataFrame, second: pd.DataFrame, needs: str) -> None:
-    """Raise ``ValueError`` unless two tables, sorted by example, hold the same examples, subjects and labels."""
-    differing = sorted(set(first["example"]) ^ set(second["example"]))
-    if differing:
-        some = ", ".join(str(example) for example in differing[:5])
-        raise ValueError(f"{len(differing)} examples are in one system only: {some}; compare them on the same test set")
-    for table in (first, second):
-        if table["example"].duplicated().any():
-            twice = table.loc[table["example"].duplicated(), "example"].iloc[0]
-            raise ValueError(f"example {twice} occurs twice in one system")
-    for column in ("subject", needs):
-        unequal = np.flatnonzero((first[column] != second[column]).fillna(True).to_numpy(dtype=bool))
-        if unequal.size:
-            example = first["example"].iloc[unequal[0]]
-            raise ValueError(f"example {example} has another {column} in the second system: not the same manifest")
+def over_folds(predictions: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Return one row for each metric with its value in each fold, their mean and their standard deviation (n - 1).
 
-
-def paired_difference(
-    first: pd.DataFrame,
-    second: pd.DataFrame,
-    metric: Metric,
-    replicates: int = REPLICATES,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Return ``metric`` of the first minus that of the second system; a replicate draws the same subjects for both.
-
-    The tables of predictions are aligned on ``example``. Where the first has a column ``run``, which says what pair of
-    runs answered about an example, pairs are drawn too. Raises ``ValueError`` when they do not hold the same
-    examples with the same subjects and labels, or when an example has no label for the metric.
+    Columns: ``metric``, ``fold_0``, ``fold_1``, ... (NaN where a fold has no label for the metric),
+    ``mean_over_folds``, ``sd_over_folds`` (NaN for one fold) and ``num_folds``.
     """
-    first, second = first.sort_values("example"), second.sort_values("example")
-    first, second = first.reset_index(drop=True), second.reset_index(drop=True)
-    _check_same_examples(first, second, metric.needs)
-    both = np.hstack([metric.terms(first), metric.terms(second)])
+    rows = []
+    for metric in applicable(predictions, metrics):
+        labelled = predictions[predictions[metric.needs].notna()]
+        values = {f"fold_{fold}": metric.value(part) for fold, part in labelled.groupby("fold")}
+        each = pd.Series(values, dtype="float64")
+        spread = {"mean_over_folds": each.mean(), "sd_over_folds": each.std(ddof=1), "num_folds": len(each)}
+        rows.append({"metric": metric.name, **values, **spread})
+    return pd.DataFrame(rows)
 
-    def difference(sums: Floats) -> Floats:
-        of_first, of_second = np.split(sums, 2, axis=-1)
-        return metric.finish(of_first) - metric.finish(of_second)
 
-    return bootstrap(both, first["subject"], difference, replicates, seed, level, first.get("run"))
+def pooled_and_by_fold(predictions: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Return `over_folds` and the `score` of all folds together, of one system: a model or a baseline."""
+    return over_folds(predictions, metrics).merge(score(predictions, metrics))
+
+
+def by_group(systems: Mapping[str, pd.DataFrame], column: str, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Return `score` for each system's rows of each value of ``column`` (``true_group``, ``true_gender``).
+
+    ``systems`` holds tables of predictions by name. The first columns, ``system`` and ``group``, hold the name and the
+    value; rows without one are scored together as ``"missing"``. Groups in which nothing can be scored are left out.
+    """
+    tables = []
+    for system, predictions in systems.items():
+        if column not in predictions:
+            raise ValueError(f"no column {column!r} to group by: there are {', '.join(map(str, predictions.columns))}")
+        for value, part in predictions.groupby(column, dropna=False, observed=True):
+            if applicable(part, metrics):
+                found = score(part, metrics)
+                found.insert(0, "system", system)
+                found.insert(1, "group", "missing" if pd.isna(value) else value)
+                tables.append(found)
+    columns = ["system", "group", "metric", "unit", *Interval.__annotations__, "score"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def with_decade(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the column ``decade`` of the true age, a number into `DECADES`: 80 and above is one."""
+    return predictions.assign(decade=np.minimum(predictions["true_age"] // 10, 8).astype("Int64"))

@@ -1,13 +1,18 @@
-"""The reported metrics, as plain functions of arrays over examples.
+"""The reported metrics, each defined once: name, heading, unit, direction, and its value for a table of predictions.
 
-Every metric is pooled: sums and counts over all examples and one division at the end, never a mean of batch values,
-because the mean of the RMSE of batches is not the RMSE. Every input is cast to float64 on entry, because the
-difference of two ``uint8`` ages wraps round. Shares are fractions of 1; ages and errors are in years.
+A metric is a function of sums over examples (mean absolute error = sum of errors / number of examples): its *terms* are
+summed and then *finished*. So every value is pooled and never a mean of batch values, and `intervals` resamples it by
+adding up subjects, thousands of times in one matrix product. Shares are in %, ages and errors in years. Every column is
+cast to float64 on entry, because the difference of two ``uint8`` ages wraps round.
 
-All functions raise ``ValueError`` for an empty input, for NaN or infinity, and for shapes that do not fit.
+All functions raise ``ValueError`` for a table without rows, NaN or infinity, and labels outside their range.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from agegender.labels import GENDERS
@@ -15,6 +20,39 @@ from agegender.labels import GENDERS
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-9  # years: 8.3 - 3.3 is 5.000000000000001 in floating point, and is an error of 5 years all the same
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a table of predictions.
+
+    ``name`` is also its name in `published`; ``label`` and ``unit`` (``"%"`` or ``"years"``) are for readers. ``needs``
+    is the column of labels without which an example cannot be scored, ``direction`` 1 where higher is better, -1 where
+    lower is, 0 for neither. ``terms(predictions)`` gives an array (examples, terms); ``finish`` takes sums of it
+    (..., terms) to values (...).
+    """
+
+    name: str
+    label: str
+    unit: str
+    direction: int
+    needs: str
+    terms: Callable[[pd.DataFrame], Floats]
+    finish: Callable[[Floats], Floats]
+
+    @property
+    def heading(self) -> str:
+        """The label with its unit, as a table or an axis says it."""
+        return f"{self.label} ({self.unit})"
+
+    @property
+    def digits(self) -> int:
+        """How many digits behind the point a reader sees."""
+        return 1 if self.unit == "%" else 2
+
+    def value(self, predictions: pd.DataFrame) -> float:
+        """Return the metric over all rows; raise ``ValueError`` when a row has no label for it."""
+        return float(self.finish(self.terms(predictions).sum(axis=0)))
 
 
 def checked_column(values: ArrayLike, name: str) -> Floats:
@@ -33,7 +71,8 @@ def checked_column(values: ArrayLike, name: str) -> Floats:
     return column
 
 
-def _checked_classes(values: ArrayLike, name: str) -> NDArray[np.int64]:
+def checked_groups(values: ArrayLike, name: str = "true_group") -> NDArray[np.int64]:
+    """Return group numbers (examples,) as int64; ``name`` stands in the message if they are refused."""
     column = checked_column(values, name)
     bad = np.flatnonzero((column < 0) | (column != np.floor(column)))
     if bad.size:
@@ -41,176 +80,170 @@ def _checked_classes(values: ArrayLike, name: str) -> NDArray[np.int64]:
     return column.astype(np.int64)
 
 
-def _checked_probabilities(true_group: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
-    true = _checked_classes(true_group, "true_group")
-    scores = np.asarray(probabilities, dtype=np.float64)
-    if scores.ndim != 2 or len(scores) != len(true):
-        raise ValueError(f"probabilities must have the shape ({len(true)}, groups), got {scores.shape}")
-    if not np.isfinite(scores).all():
-        row = np.flatnonzero(~np.isfinite(scores).all(axis=1))[0]
-        raise ValueError(f"probabilities are not finite in row {row}: {scores[row]}")
-    if true.max() >= scores.shape[1]:
-        raise ValueError(
-            f"true_group holds group {true.max()}, but there are probabilities for {scores.shape[1]} groups"
-        )
-    return true, scores
+def group_columns(predictions: pd.DataFrame) -> list[str]:
+    """Return ``p_group_0`` .. ``p_group_{K-1}`` in order; raise ``ValueError`` when the numbers leave a gap.
 
-
-def groups_of(true_group: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return true and predicted groups, both int64 (examples,).
-
-    ``predicted`` holds groups (examples,), or probabilities or logits (examples, groups), whose highest is taken;
-    of equal highest ones the lowest group number.
+    >>> group_columns(pd.DataFrame({"p_group_1": [0.5], "p_group_0": [0.5]}))
+    ['p_group_0', 'p_group_1']
     """
-    if np.ndim(predicted) == 2:
-        true, scores = _checked_probabilities(true_group, predicted)
-        return true, scores.argmax(axis=1)
-    true, groups = _checked_classes(true_group, "true_group"), _checked_classes(predicted, "predicted group")
-    _check_same_length(true, groups, "true_group", "predicted group")
-    return true, groups
+    found = {str(name) for name in predictions.columns if str(name).startswith("p_group_")}
+    expected = [f"p_group_{group}" for group in range(len(found))]
+    if found != set(expected):
+        raise ValueError(f"expected the columns {', '.join(expected)}, found {', '.join(sorted(found))}")
+    return expected
 
 
-def _check_same_length(first: NDArray, second: NDArray, first_name: str, second_name: str) -> None:
-    if first.shape != second.shape:
-        raise ValueError(f"{first_name} has {len(first)} examples and {second_name} has {len(second)}")
+def true_and_probabilities(predictions: pd.DataFrame) -> tuple[NDArray[np.int64], Floats]:
+    """Return the true groups (examples,) and the probabilities of all groups (examples, groups).
 
-
-def exact_hits(true_group: ArrayLike, predicted: ArrayLike) -> Floats:
-    """Return 1.0 for each example whose predicted group is the true one, else 0.0; inputs as in `groups_of`."""
-    true, groups = groups_of(true_group, predicted)
-    return (groups == true).astype(np.float64)
-
-
-def one_off_hits(true_group: ArrayLike, predicted: ArrayLike) -> Floats:
-    """Return 1.0 where the predicted group is the true one or its neighbour, |predicted - true| <= 1, else 0.0."""
-    true, groups = groups_of(true_group, predicted)
-    return (np.abs(groups - true) <= 1).astype(np.float64)
-
-
-def top_two_hits(true_group: ArrayLike, probabilities: ArrayLike) -> Floats:
-    """Return 1.0 where the true group has one of the two highest probabilities (or logits), else 0.0.
-
-    Ties go to the lower group number, as in `groups_of`, so exactly two groups of each example count and a constant
-    prediction earns nothing from its ties. (TensorFlow's ``in_top_k`` counts every group that ties for second place.)
+    The predicted group is the one with the highest probability; of equal ones that with the lowest number.
     """
-    true, scores = _checked_probabilities(true_group, probabilities)
-    own = np.take_along_axis(scores, true[:, None], axis=1)  # (examples, 1)
-    goes_first = np.arange(scores.shape[1]) < true[:, None]  # (examples, groups): would win a tie with the true group
-    rank = ((scores > own) | ((scores == own) & goes_first)).sum(axis=1)
+    columns = group_columns(predictions)
+    if not columns:
+        raise ValueError("the predictions hold no p_group_0, p_group_1, ...: this model predicts no age groups")
+    true = checked_groups(predictions["true_group"])
+    probabilities = predictions[columns].to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if bad.size:
+        raise ValueError(f"probabilities are not finite in row {bad[0]}: {probabilities[bad[0]]}")
+    if true.max() >= len(columns):
+        raise ValueError(f"true_group holds group {true.max()}, but there are probabilities for {len(columns)} groups")
+    return true, probabilities
+
+
+def exact_correct(predictions: pd.DataFrame) -> Floats:
+    """Return 1.0 for each example whose predicted group is the true one (top-1), else 0.0."""
+    true, probabilities = true_and_probabilities(predictions)
+    return (probabilities.argmax(axis=1) == true).astype(np.float64)
+
+
+def one_off_correct(predictions: pd.DataFrame) -> Floats:
+    """Return 1.0 where the predicted group is the true one or its neighbour (Eidinger et al. 2014), else 0.0."""
+    true, probabilities = true_and_probabilities(predictions)
+    return (np.abs(probabilities.argmax(axis=1) - true) <= 1).astype(np.float64)
+
+
+def top_two_correct(predictions: pd.DataFrame) -> Floats:
+    """Return 1.0 where the true group has one of the two highest probabilities, else 0.0.
+
+    Ties go to the lower group number, so that exactly two groups of each example count and a constant prediction earns
+    nothing from its ties. (TensorFlow's ``in_top_k`` counts every group that ties for second place.)
+    """
+    true, probabilities = true_and_probabilities(predictions)
+    own = np.take_along_axis(probabilities, true[:, None], axis=1)  # (examples, 1)
+    wins_a_tie = np.arange(probabilities.shape[1]) < true[:, None]  # (examples, groups): against the true group
+    rank = ((probabilities > own) | ((probabilities == own) & wins_a_tie)).sum(axis=1)
     return (rank < 2).astype(np.float64)
 
 
-def exact(true_group: ArrayLike, predicted: ArrayLike) -> float:
-    """Return the share of examples in the right group (top-1); inputs as in `groups_of`.
+def gender_correct(predictions: pd.DataFrame) -> Floats:
+    """Return 1.0 for each example whose predicted gender is the true one, else 0.0.
 
-    >>> exact([0, 1, 7], [0, 2, 7])
-    0.6666666666666666
+    An example is predicted female when ``p_female > 0.5``; at 0.5 itself male, as argmax over (male, female) does.
     """
-    return float(exact_hits(true_group, predicted).mean())
-
-
-def one_off(true_group: ArrayLike, predicted: ArrayLike) -> float:
-    """Return the share of examples in the right group or a neighbour of it (Eidinger et al. 2014); not `top_two`.
-
-    >>> one_off([0, 1, 7], [0, 2, 5])
-    0.6666666666666666
-    """
-    return float(one_off_hits(true_group, predicted).mean())
-
-
-def top_two(true_group: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the share of examples whose group is among the two most probable ones; not `one_off`.
-
-    >>> top_two([0, 2], [[0.3, 0.1, 0.6], [0.5, 0.3, 0.2]])
-    0.5
-    """
-    return float(top_two_hits(true_group, probabilities).mean())
-
-
-def confusion(true_group: ArrayLike, predicted: ArrayLike, num_groups: int) -> NDArray[np.int64]:
-    """Return counts (groups, groups): entry (i, j) counts the examples of group i that were put into group j.
-
-    >>> confusion([0, 1, 1], [0, 0, 1], num_groups=2).tolist()
-    [[1, 0], [1, 1]]
-    """
-    true, groups = groups_of(true_group, predicted)
-    highest = max(true.max(), groups.max())
-    if highest >= num_groups:
-        raise ValueError(f"group {highest} is outside the {num_groups} groups 0 to {num_groups - 1}")
-    return np.bincount(true * num_groups + groups, minlength=num_groups**2).reshape(num_groups, num_groups)
-
-
-def uar(true_group: ArrayLike, predicted: ArrayLike) -> float:
-    """Return the unweighted average recall: the mean over the groups *present in* ``true_group`` of their share found.
-
-    >>> uar([0, 0, 0, 1], [0, 0, 0, 0])
-    0.5
-    """
-    true, groups = groups_of(true_group, predicted)
-    return float(np.mean([(groups[true == group] == group).mean() for group in np.unique(true)]))
-
-
-def gender_hits(true_gender: ArrayLike, p_female: ArrayLike, threshold: float = 0.5) -> Floats:
-    """Return 1.0 for each example whose gender is predicted rightly, else 0.0.
-
-    ``true_gender`` (examples,) holds ``"female"`` or ``"male"``; ``p_female`` (examples,) lies in 0 to 1. An example
-    is predicted female when ``p_female > threshold``; at the threshold itself male, as argmax over (male, female) does.
-    """
-    genders = np.asarray(true_gender, dtype=object)
-    unknown = sorted({str(gender) for gender in genders.tolist()} - set(GENDERS))
+    genders = predictions["true_gender"].to_numpy(dtype=object)
+    unknown = sorted({str(gender) for gender in genders} - set(GENDERS))
     if unknown:
         raise ValueError(f"true_gender must be one of {', '.join(GENDERS)}, got {', '.join(unknown[:3])}")
-    share = checked_column(p_female, "p_female")
-    _check_same_length(genders, share, "true_gender", "p_female")
-    if share.min() < 0 or share.max() > 1:
-        raise ValueError(f"p_female must lie in 0 to 1, got {share.min():g} to {share.max():g}")
-    return ((genders == "female") == (share > threshold)).astype(np.float64)
+    p_female = checked_column(predictions["p_female"], "p_female")
+    if p_female.min() < 0 or p_female.max() > 1:
+        raise ValueError(f"p_female must lie in 0 to 1, got {p_female.min():g} to {p_female.max():g}")
+    return ((genders == "female") == (p_female > 0.5)).astype(np.float64)
 
 
-def gender_accuracy(true_gender: ArrayLike, p_female: ArrayLike, threshold: float = 0.5) -> float:
-    """Return the share of examples whose gender is predicted rightly; inputs as in `gender_hits`.
-
-    >>> gender_accuracy(["female", "male"], [0.9, 0.7])
-    0.5
-    """
-    return float(gender_hits(true_gender, p_female, threshold).mean())
-
-
-def errors(true_age: ArrayLike, age: ArrayLike) -> Floats:
+def errors(predictions: pd.DataFrame) -> Floats:
     """Return predicted minus true age in years (examples,)."""
-    true, predicted = checked_column(true_age, "true_age"), checked_column(age, "age")
-    _check_same_length(true, predicted, "true_age", "age")
-    return predicted - true
+    return checked_column(predictions["age"], "age") - checked_column(predictions["true_age"], "true_age")
 
 
-def within(error: Floats, tolerance: float = 5.0) -> Floats:
-    """Return 1.0 where an error (examples,) is at most ``tolerance`` years either way, else 0.0."""
-    return (np.abs(error) <= tolerance + _ROUNDING).astype(np.float64)
+def mean_terms(values: Floats) -> Floats:
+    """Return terms (examples, 2) of which `ratio` makes the mean of ``values`` (examples,)."""
+    return np.column_stack([values, np.ones_like(values)])
 
 
-def mae(true_age: ArrayLike, age: ArrayLike) -> float:
-    """Return the mean absolute error in years, pooled over examples.
-
-    >>> mae(np.array([20, 30], dtype=np.uint8), np.array([22, 26], dtype=np.uint8))
-    3.0
-    """
-    return float(np.abs(errors(true_age, age)).mean())
+def ratio(sums: Floats) -> Floats:
+    """Return first over second entry of the last axis: (..., 2) to (...)."""
+    return sums[..., 0] / sums[..., 1]
 
 
-def rmse(true_age: ArrayLike, age: ArrayLike) -> float:
-    """Return the root mean squared error in years, pooled over examples."""
-    return float(np.sqrt(np.square(errors(true_age, age)).mean()))
+def _root_of_ratio(sums: Floats) -> Floats:
+    return np.sqrt(ratio(sums))
 
 
-def bias(true_age: ArrayLike, age: ArrayLike) -> float:
-    """Return the mean of predicted minus true age in years: above 0 when people are taken for older than they are."""
-    return float(errors(true_age, age).mean())
+def _recall_terms(true: NDArray[np.int64], correct: Floats, num_classes: int) -> Floats:
+    """Return terms (examples, 2 * classes): whether found, in the column of its class; then membership of the class."""
+    member = np.eye(num_classes)[true]
+    return np.hstack([member * correct[:, None], member])
 
 
-def cs(true_age: ArrayLike, age: ArrayLike, tolerance: float = 5.0) -> float:
-    """Return the cumulative score CS(tolerance): the share of examples with an error of *at most* ``tolerance`` years.
+def _mean_recall(sums: Floats) -> Floats:
+    """Return the mean over the classes that occur of found / occurring, in %: (..., 2 * classes) to (...)."""
+    found, occurring = np.split(sums, 2, axis=-1)
+    recall = np.divide(found, occurring, out=np.zeros_like(found), where=occurring > 0)
+    return 100 * recall.sum(axis=-1) / (occurring > 0).sum(axis=-1)
 
-    >>> cs([20, 20, 20], [25, 15, 25.1])
-    0.6666666666666666
-    """
-    return float(within(errors(true_age, age), tolerance).mean())
+
+def _group_recall(predictions: pd.DataFrame) -> Floats:
+    true, probabilities = true_and_probabilities(predictions)
+    return _recall_terms(true, exact_correct(predictions), probabilities.shape[1])
+
+
+def _gender_recall(predictions: pd.DataFrame) -> Floats:
+    is_female = predictions["true_gender"].eq("female").to_numpy().astype(np.int64)
+    return _recall_terms(is_female, gender_correct(predictions), 2)
+
+
+def _line_terms(predictions: pd.DataFrame) -> Floats:
+    """Return 1, x, y, x * x, x * y of true (x) and predicted (y) ages; centred, so that the sums keep their digits."""
+    x, y = (checked_column(predictions[name], name) for name in ("true_age", "age"))
+    x, y = x - x.mean(), y - y.mean()
+    return np.column_stack([np.ones_like(x), x, y, x * x, x * y])
+
+
+def _slope(sums: Floats) -> Floats:
+    """Return the least-squares slope of `_line_terms`; NaN where all true ages are equal."""
+    count, x, y, xx, xy = np.moveaxis(sums, -1, 0)
+    spread = count * xx - x * x
+    return np.divide(count * xy - x * y, spread, out=np.full_like(spread, np.nan), where=spread > 0)
+
+
+def _percent(correct: Callable[[pd.DataFrame], Floats]) -> Callable[[pd.DataFrame], Floats]:
+    return lambda predictions: mean_terms(100 * correct(predictions))
+
+
+def _mean_of(value: Callable[[Floats], Floats]) -> Callable[[pd.DataFrame], Floats]:
+    return lambda predictions: mean_terms(value(errors(predictions)))
+
+
+def _within_five(error: Floats) -> Floats:
+    return np.where(np.abs(error) <= 5 + _ROUNDING, 100.0, 0.0)
+
+
+EXACT = Metric("exact", "age group exact", "%", 1, "true_group", _percent(exact_correct), ratio)
+ONE_OFF = Metric("one_off", "age group 1-off", "%", 1, "true_group", _percent(one_off_correct), ratio)
+TOP_TWO = Metric("top_two", "age group top-2", "%", 1, "true_group", _percent(top_two_correct), ratio)
+GROUP_UAR = Metric("group_uar", "age group UAR", "%", 1, "true_group", _group_recall, _mean_recall)
+"""Unweighted average recall: the mean over the groups *that occur* of their share found."""
+GENDER_ACCURACY = Metric("gender_accuracy", "gender accuracy", "%", 1, "true_gender", _percent(gender_correct), ratio)
+GENDER_UAR = Metric("gender_uar", "gender UAR", "%", 1, "true_gender", _gender_recall, _mean_recall)
+MAE = Metric("mae", "age MAE", "years", -1, "true_age", _mean_of(np.abs), ratio)
+RMSE = Metric("rmse", "age RMSE", "years", -1, "true_age", _mean_of(np.square), _root_of_ratio)
+BIAS = Metric("bias", "age bias", "years", 0, "true_age", _mean_of(np.asarray), ratio)
+"""Above 0 when people are taken for older than they are."""
+CS5 = Metric("cs5", "age CS(5)", "%", 1, "true_age", _mean_of(_within_five), ratio)
+"""The share of examples with an error of *at most* five years."""
+AGE_SLOPE = Metric("age_slope", "age slope", "years per year", 0, "true_age", _line_terms, _slope)
+"""By how much the predicted age rises with the true one: 1 where ages are not drawn together, 0 for a constant."""
+
+METRICS = (EXACT, ONE_OFF, TOP_TWO, GROUP_UAR, GENDER_ACCURACY, GENDER_UAR, MAE, RMSE, BIAS, CS5)
+
+HEADINGS = {metric.name: metric.heading for metric in (*METRICS, AGE_SLOPE)}
+
+_PREDICTED = {"true_age": "age", "true_gender": "p_female"}  # to each label the column of its prediction
+
+
+def applicable(predictions: pd.DataFrame, metrics: Sequence[Metric]) -> list[Metric]:
+    """Return the metrics for which at least one row has a label, and at least one a prediction."""
+    predicted = {label: bool(predictions[column].notna().any()) for label, column in _PREDICTED.items()}
+    predicted["true_group"] = bool(group_columns(predictions))
+    return [metric for metric in metrics if predictions[metric.needs].notna().any() and predicted[metric.needs]]

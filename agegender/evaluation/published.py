@@ -6,31 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from agegender.evaluation.scores import METRICS
+from agegender.evaluation.metrics import METRICS
 
 PUBLISHED_FILE = Path(__file__).with_name("published.toml")
 
-COLUMNS = (
-    "pipeline",
-    "system",
-    "model",
-    "dataset",
-    "protocol",
-    "metric",
-    "published_as",
-    "unit",
-    "fold",
-    "value",
-    "spread",
-    "spread_over",
-    "num_examples",
-    "source",
-    "note",
-)
-"""``fold`` is missing in the row over all folds; ``spread`` and ``num_examples`` are missing where none was printed."""
-
 _OF_SYSTEM = ("pipeline", "system", "model", "dataset", "protocol", "source", "note")
 _OF_RESULT = ("metric", "published_as", "unit")
+
+COLUMNS = (*_OF_SYSTEM[:5], *_OF_RESULT, "fold", "value", "spread", "spread_over", "num_examples", *_OF_SYSTEM[5:])
+"""``fold`` is missing in the row over all folds; ``spread`` and ``num_examples`` are missing where none was printed."""
+
 PRINTED_ONLY = {"total_loss": "loss", "age_weight": "factor", "group_loss": "loss"}
 """Numbers that sources print beside their metrics, with their units: no table of predictions can give them.
 

@@ -1,16 +1,16 @@
-"""Run folders: ``record.json`` and ``predictions.parquet`` of one finished run, written, read and checked.
+"""Run folders: ``record.json`` and ``predictions.parquet`` of one finished run, written, read and anonymised.
 
 Beside them may lie ``predictions_last.parquet``, what the weights of the last step say of the same examples, and
 ``other_tests.parquet``, what the selected weights say when they are asked in another way than the recipe's.
 
 A run folder is named ``<model>-<variant>-fold<k>-seed<s>``, or freely by whoever runs a notebook by hand. Its record
-is written last, so a folder with a record is a finished run. Both directions check the same schema (`schemas`): what
-cannot be read back is not written.
+is written last, so a folder with a record is a finished run. Reading and writing check the same schema (`schemas`).
+What is committed has numbers in place of the names of people, and no paths.
 """
 
 import json
 import re
-from collections import Counter
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from agegender import files
+from agegender.evaluation.metrics import group_columns
 from agegender.evaluation.schemas import Record, check_predictions, check_record
-from agegender.evaluation.scores import group_columns
 
 LAST_PREDICTIONS = "predictions_last.parquet"
 OTHER_TESTS = "other_tests.parquet"
@@ -28,6 +28,12 @@ Weights = Literal["selected", "last"]
 
 _RUN_NAME = re.compile(r".+-fold\d+-seed\d+")
 _BEFORE = ".before"  # ending of a folder that a run of other code or parameters has left
+
+IDENTIFIERS = ("subject", "user")
+"""The columns that say who is on an example; each value is replaced by a number."""
+
+NUMBER = "_number"
+"""Ending of the column with the number of each identifier, the same in every run on one manifest. Not published."""
 
 
 @dataclass(frozen=True)
@@ -149,24 +155,89 @@ def read_runs(folder: Path, weights: Weights = "selected") -> list[Run]:
     return runs
 
 
-def predictions_together(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return the predictions of all runs as one table with the added columns ``model``, ``variant`` and ``seed``.
+def stable_numbers(runs: Sequence[Run], column: str) -> dict[str, str]:
+    """Return a number, as text, for each value of ``column``: that of the run, else the lowest example that bears it.
 
-    Rows keep their order within a run; runs are ordered by model, variant, seed and fold. Raises ``ValueError`` when
-    within one (model, variant, seed) an example occurs twice or the runs come from different manifests.
+    So one person has one number in every fold, model and variant, and publishing again gives the same numbers, in
+    whatever order the runs come. Runs that do not bring the numbers of their subjects have to be published together.
     """
-    if not runs:
-        raise ValueError("there are no runs to put together")
-    keys = ["model", "variant", "seed"]
-    ordered = sorted(runs, key=lambda run: tuple(run.record[key] for key in [*keys, "fold"]))
-    manifests = {(*(run.record[key] for key in keys), run.record["manifest_hash"]) for run in ordered}
-    mixed = [key for key, count in Counter(manifest[:3] for manifest in manifests).items() if count > 1]
-    if mixed:
-        raise ValueError(f"the folds of {mixed[0]} come from different manifests: run them again on one")
-    tables = [run.predictions.assign(**{key: run.record[key] for key in keys}) for run in ordered]
-    together = pd.concat(tables, ignore_index=True)
-    twice = together[together.duplicated([*keys, "example"])]
-    if len(twice):
-        model, variant, seed, example = twice.iloc[0][[*keys, "example"]]
-        raise ValueError(f"{len(twice)} examples occur twice in {model} {variant} seed {seed}, the first is {example}")
-    return together
+    own = column + NUMBER
+    tables = [run.predictions.rename(columns={own: "number"}) for run in runs if column in run.predictions]
+    pairs = pd.concat([table if "number" in table else table.assign(number=table["example"]) for table in tables])
+    return {str(name): str(first) for name, first in pairs.groupby(column)["number"].min().items()}
+
+
+def without_numbers(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the table without the numbers of its identifiers."""
+    return predictions.drop(columns=[column + NUMBER for column in IDENTIFIERS], errors="ignore")
+
+
+def without_names(predictions: pd.DataFrame, numbers: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Return the table with the columns of ``numbers`` replaced; raise ``ValueError`` when a path is left in it."""
+    if "path" in predictions:
+        raise ValueError("the predictions hold a column 'path': paths are not published, leave it out")
+    table = predictions.assign(**{column: predictions[column].map(numbers[column]) for column in numbers})
+    for column in table.select_dtypes(["str", "object", "category"]):
+        text = table[column].dropna().astype(str)
+        pathlike = text[text.str.contains(r"[/\\]")]
+        if len(pathlike):
+            raise ValueError(f"column {column!r} holds {pathlike.iloc[0]!r}, which looks like a path: leave it out")
+    return table
+
+
+def without_folders(value: Any) -> Any:
+    """Return a record, or a part of it, in which every absolute path is cut to its last name.
+
+    >>> without_folders({"parameters": {"data": "/home/someone/packs/faces", "fold": 0}})
+    {'parameters': {'data': 'faces', 'fold': 0}}
+    """
+    if isinstance(value, dict):
+        return {key: without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_folders(inner) for inner in value]
+    if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
+        return Path(value).name
+    return value
+
+
+def _anonymise(runs: Sequence[Run], to: Path) -> list[Path]:
+    written = []
+    for run in runs:
+        same_manifest = [other for other in runs if other.record["manifest_hash"] == run.record["manifest_hash"]]
+        present = [column for column in IDENTIFIERS if column in run.predictions]
+        numbers = {column: stable_numbers(same_manifest, column) for column in present}
+        try:
+            predictions = without_names(without_numbers(run.predictions), numbers)
+        except ValueError as error:
+            raise ValueError(f"{run.folder / 'predictions.parquet'}: {error}") from None
+        target = Path(to) / run.record["preset"] / run.record["paper"] / run.record["run"]
+        write_run(target, without_folders(run.record), predictions)
+        for file in (LAST_PREDICTIONS, OTHER_TESTS):  # no name is in them: examples are numbers
+            _copy_if_there(run.folder / file, target / file)
+        written.append(target)
+    return written
+
+
+def _copy_if_there(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    if source.is_file():
+        with files.replaced_atomically(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def anonymise_runs(folder: Path, to: Path) -> list[Path]:
+    """Write all finished runs under ``folder`` to ``to/<preset>/<paper>/<run>`` without names; return those folders.
+
+    Subjects (and users) become numbers that all the runs share, so that folds can still be resampled by person; weights
+    and paths stay behind. Raises ``ValueError`` when no run has finished, for a damaged run, a column ``path``, or text
+    that looks like a path.
+    """
+    finished = [run for run in sorted(Path(folder).glob("*")) if is_finished(run)]
+    if not finished:
+        raise ValueError(f"{folder} holds no finished run: none of its folders has a record.json")
+    return _anonymise([read_run(run) for run in finished], to)
+
+
+def anonymise_run(run_folder: Path, to: Path) -> Path:
+    """Write one run as `anonymise_runs` does; it shares subjects' numbers with others where each stays in one fold."""
+    return _anonymise([read_run(run_folder)], to)[0]

@@ -7,57 +7,38 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from agegender.evaluation.scores import group_columns
+from agegender.evaluation.metrics import group_columns
 from agegender.labels import GENDERS, scheme_named
 
 Record = dict[str, Any]
+Types = tuple[type, ...]
 
 _SUM_TOLERANCE = 1e-3  # group probabilities are float32 softmax outputs
 
-RECORD_FIELDS: dict[str, tuple[type, ...]] = {
-    "schema": (int,),
-    "preset": (str,),
-    "paper": (str,),
-    "run": (str,),
-    "parameters": (dict,),
-    "seed": (int,),
-    "fold": (int,),
-    "variant": (str,),
-    "model": (str,),
-    "scheme": (str, type(None)),
-    "selection": (str,),
-    "selected_on_test": (bool,),
-    "commit": (str,),
-    "manifest_hash": (str,),
-    "manifest": (dict,),
-    "versions": (dict,),
-    "device": (str,),
-    "seconds": (int, float),
-    "peak_memory_mb": (int, float, type(None)),
-    "num_parameters": (int,),
-    "history": (list,),
-    "reduced": (str, type(None)),
+
+def _fields(names: str, *types: type) -> dict[str, Types]:
+    return dict.fromkeys(names.split(), types)
+
+
+RECORD_FIELDS: dict[str, Types] = {
+    **_fields("schema seed fold num_parameters", int),
+    **_fields("preset paper run variant model selection commit manifest_hash device", str),
+    **_fields("parameters manifest versions", dict),
+    **_fields("scheme reduced", str, type(None)),
+    **_fields("selected_on_test", bool),
+    **_fields("seconds", int, float),
+    **_fields("peak_memory_mb", int, float, type(None)),
+    **_fields("history", list),
 }
 """The fields of ``record.json`` and the types each may have; more fields may follow, none may be missing."""
 
-LATER_FIELDS: dict[str, tuple[type, ...]] = {
-    "diverged_at_step": (int, type(None)),
-    "precision": (dict,),
-    "recipe": (dict,),
-    "parts": (dict,),
-    "overlaps": (dict,),
-    "batches": (dict,),
-    "heads": (dict,),
-    "red_channel": (int, type(None)),
-    "num_epochs": (int, float),
-    "last_step": (int, type(None)),
-    "last_predictions_hash": (str, type(None)),
-    "other_tests": (list,),
-    "weights_hash": (str,),
-    "predictions_hash": (str,),
-    "library_hash": (str,),
-    "date": (str,),
-    "processor": (str,),
+LATER_FIELDS: dict[str, Types] = {
+    **_fields("diverged_at_step last_step red_channel", int, type(None)),
+    **_fields("precision recipe parts overlaps batches heads", dict),
+    **_fields("num_epochs", int, float),
+    **_fields("last_predictions_hash", str, type(None)),
+    **_fields("other_tests", list),
+    **_fields("weights_hash predictions_hash library_hash date processor", str),
 }
 """Fields that records of today have and older ones may lack."""
 
@@ -98,12 +79,9 @@ def check_record(record: Record) -> None:
 
 def _check_plain(value: object, where: str) -> None:
     """Refuse what JSON cannot hold, deep inside a record, with the way to it."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
+    if isinstance(value, dict | list | tuple):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
             _check_plain(inner, f"{where}[{key!r}]")
-    elif isinstance(value, list | tuple):
-        for position, inner in enumerate(value):
-            _check_plain(inner, f"{where}[{position}]")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where} is {value}: write null for a number that is not there")
     elif not isinstance(value, str | int | float | bool | type(None)) or isinstance(value, np.generic):
@@ -130,16 +108,12 @@ def check_predictions(predictions: pd.DataFrame, scheme: str | None) -> None:
     columns = group_columns(predictions)
     if len(columns) != num_groups:
         raise ValueError(f"{len(columns)} columns p_group_*, but the scheme {scheme!r} has {num_groups} groups")
-    if num_groups and (predictions["true_group"] >= num_groups).any():
-        raise ValueError(
-            f"column 'true_group' holds {predictions['true_group'].max()}: {scheme} ends at {num_groups - 1}"
-        )
-    if num_groups:
-        off = (predictions[columns].sum(axis=1) - 1).abs()
-        if off.max() > _SUM_TOLERANCE:
-            raise ValueError(
-                f"the p_group_* of example {predictions['example'].iloc[int(off.argmax())]} do not sum to 1"
-            )
+    if num_groups and predictions["true_group"].ge(num_groups).any():
+        highest = predictions["true_group"].max()
+        raise ValueError(f"column 'true_group' holds {highest}: {scheme} ends at {num_groups - 1}")
+    off = (predictions[columns].sum(axis=1) - 1).abs()
+    if num_groups and off.max() > _SUM_TOLERANCE:
+        raise ValueError(f"the p_group_* of example {predictions['example'].iloc[off.argmax()]} do not sum to 1")
 
 
 def _described(failures: pd.DataFrame) -> str:

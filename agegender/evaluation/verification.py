@@ -10,11 +10,11 @@ detection cost is that of NIST's speaker recognition evaluations, section 3.1 of
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_curve
 
 from agegender.evaluation.intervals import REPLICATES, Interval, percentile_interval, resampled_counts, subject_codes
 from agegender.evaluation.metrics import Floats, checked_column
@@ -23,24 +23,6 @@ Measure = Callable[[Floats, NDArray[np.bool_], Floats], float]
 """A measure of scores, labels and weights, each (trials,): ``eer`` or ``min_dcf``."""
 
 _MAX_UNDEFINED = 0.05  # share of the replicates that may lack one kind of trial before an interval is refused
-
-
-def read_trials(path: Path) -> pd.DataFrame:
-    """Read a trial list of VoxCeleb: each line ``1 clip clip`` for one subject or ``0 clip clip`` for two.
-
-    Returns the columns ``is_same`` (bool), ``first`` and ``second`` (paths of clips as written), in the file's order.
-    Raises ``ValueError`` naming the file and the line for anything else, and for a list without trials.
-    """
-    rows = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        fields = line.split()
-        if fields and (len(fields) != 3 or fields[0] not in ("0", "1")):
-            raise ValueError(f"{path}, line {number}: expected '1' or '0' and two clips, got {line.strip()!r}")
-        if fields:
-            rows.append((fields[0] == "1", fields[1], fields[2]))
-    if not rows:
-        raise ValueError(f"{path} holds no trial")
-    return pd.DataFrame(rows, columns=["is_same", "first", "second"])
 
 
 def trial_scores(trials: pd.DataFrame, paths: Sequence[str], embeddings: Floats) -> Floats:
@@ -80,25 +62,20 @@ def _positions(trials: pd.DataFrame, name: str, clips: pd.Index) -> NDArray[np.i
     return positions
 
 
-def error_rates(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-    """Return thresholds, miss rates and false alarm rates, from accepting no trial to accepting all.
+def error_rates(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return miss rates and false alarm rates at every threshold, from accepting no trial to accepting all.
 
     ``scores`` and ``is_same`` are (trials,); ``weights`` (trials,) says how often each trial counts, once if it is not
-    given. The thresholds fall: infinity, then every score that occurs, once; trials of equal score are accepted
-    together. Raises ``ValueError`` for a score that is not finite, a label that is not true or false (1 or 0), and when
-    there are no trials of one subject, or none of two.
+    given. Trials of equal score are accepted together. Raises ``ValueError`` for a score that is not finite, a label
+    that is not true or false (1 or 0), and when there are no trials of one subject, or none of two.
     """
     values, same = _checked(scores, is_same)
     weight = np.ones(len(values)) if weights is None else checked_column(weights, "weights")
-    of_same, of_two = np.where(same, weight, 0.0), np.where(same, 0.0, weight)
-    for total, kind in ((of_same.sum(), "one subject"), (of_two.sum(), "two subjects")):
+    for total, kind in ((weight[same].sum(), "one subject"), (weight[~same].sum(), "two subjects")):
         if not total > 0:
             raise ValueError(f"there is no trial of {kind}: error rates need trials of one and of two subjects")
-    order = np.argsort(-values, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)  # the last trial of each score
-    accepted_same, accepted_two = (np.append(0.0, part[order].cumsum()[ends]) for part in (of_same, of_two))
-    thresholds = np.append(np.inf, values[order][ends])
-    return thresholds, 1 - accepted_same / accepted_same[-1], accepted_two / accepted_two[-1]
+    false_alarm, hit, _ = roc_curve(same, values, sample_weight=weight, drop_intermediate=False)
+    return 1 - hit, false_alarm
 
 
 def _checked(scores: ArrayLike, is_same: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
@@ -119,38 +96,27 @@ def eer(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) ->
     >>> eer([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0])
     0.5
     """
-    _, miss, false_alarm = error_rates(scores, is_same, weights)
+    miss, false_alarm = error_rates(scores, is_same, weights)
     excess = false_alarm - miss  # from -1 to 1
     after = int(np.argmax(excess >= 0))
     share = -excess[after - 1] / (excess[after] - excess[after - 1])
     return float(false_alarm[after - 1] + share * (false_alarm[after] - false_alarm[after - 1]))
 
 
-def min_dcf(
-    scores: ArrayLike,
-    is_same: ArrayLike,
-    weights: Floats | None = None,
-    p_same: float = 0.05,
-    miss_cost: float = 1.0,
-    false_alarm_cost: float = 1.0,
-) -> float:
+def min_dcf(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None, p_same: float = 0.05) -> float:
     """Return the least normalised detection cost over all thresholds; 1 is what accepting none or all costs.
 
-    The cost is ``miss_cost * p_same * miss + false_alarm_cost * (1 - p_same) * false_alarm``, over the lesser of
-    ``miss_cost * p_same`` and ``false_alarm_cost * (1 - p_same)``. ``p_same`` is how probable it is beforehand that
-    one subject speaks in both clips. Inputs as in `error_rates`; raises ``ValueError`` for a ``p_same`` outside (0, 1)
-    or a cost that is not above 0.
+    The cost is ``p_same * miss + (1 - p_same) * false_alarm``, over the lesser of ``p_same`` and ``1 - p_same``, with
+    ``p_same`` the prior probability that one subject speaks in both clips. Inputs as in `error_rates`; raises
+    ``ValueError`` for a ``p_same`` outside (0, 1).
 
     >>> min_dcf([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0], p_same=0.5)
     0.5
     """
-    if not 0 < p_same < 1 or not min(miss_cost, false_alarm_cost) > 0:
-        raise ValueError(
-            f"p_same must lie between 0 and 1 and costs above 0, got {p_same}, {miss_cost} and {false_alarm_cost}"
-        )
-    _, miss, false_alarm = error_rates(scores, is_same, weights)
-    of_miss, of_alarm = miss_cost * p_same, false_alarm_cost * (1 - p_same)
-    return float((of_miss * miss + of_alarm * false_alarm).min() / min(of_miss, of_alarm))
+    if not 0 < p_same < 1:
+        raise ValueError(f"p_same must lie between 0 and 1, got {p_same}")
+    miss, false_alarm = error_rates(scores, is_same, weights)
+    return float((p_same * miss + (1 - p_same) * false_alarm).min() / min(p_same, 1 - p_same))
 
 
 def verification_interval(
@@ -160,8 +126,6 @@ def verification_interval(
     first_subjects: ArrayLike,
     second_subjects: ArrayLike,
     replicates: int = REPLICATES,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> Interval:
     """Return ``measure`` with its interval over subjects; ``num_examples`` counts trials.
 
@@ -176,7 +140,7 @@ def verification_interval(
     first, second = np.split(codes, 2)
     _check_labels(same, first, second, both)
     replicated = []
-    for counts in resampled_counts(num_subjects, replicates, seed):
+    for counts in resampled_counts(num_subjects, replicates):
         for drawn in counts:
             weights = drawn[first] * np.where(same, 1.0, drawn[second])
             if weights[same].any() and weights[~same].any():
@@ -187,7 +151,7 @@ def verification_interval(
             f"{num_subjects} subjects are too few for an interval"
         )
     value = measure(values, same, np.ones(len(values)))
-    return replace(percentile_interval(value, np.array(replicated), both, level), num_examples=len(values))
+    return replace(percentile_interval(value, np.array(replicated), both), num_examples=len(values))
 
 
 def _check_labels(

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from agegender.evaluation.publishing import IDENTIFIERS, without_numbers
+from agegender.evaluation.records import IDENTIFIERS, without_numbers
 
 _DIGITS = 16
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from agegender.data.images import Augmentation, Resize
-from agegender.evaluation.denominators import Reading
+from agegender.evaluation.published_arithmetic import Denominator
 from agegender.models.heads import Init
 from agegender.training.protocol import Protocol, Shared
 
@@ -48,7 +48,7 @@ class LmtcnnRecipe:
     ``keeps_repeated_lines`` counts a face as often as the fold files list it (117 lines of Adience repeat an earlier
     one), ``filters_last`` cuts the published lists out of all lines and drops those without labels afterwards: both in
     ``agegender.data.parts``. ``denominator`` is how the published tables divide: see
-    ``agegender.evaluation.denominators``.
+    ``agegender.evaluation.published_arithmetic``.
 
     The learning rate falls to a tenth after each ``decay_share`` of the run: as published after 10,000 of 50,000 steps,
     as intended once, for the last third of a shorter run. What both share is published: the rate of a batch of 128
@@ -70,7 +70,7 @@ class LmtcnnRecipe:
     filters_last: bool
     repairs_25_23: bool
     selects_best: bool
-    denominator: Reading
+    denominator: Denominator
     decay_share: float
     test_batch_size: int = 128
     learning_rate_of_128: float = 0.01

@@ -19,8 +19,8 @@ from agegender import files
 from agegender.data.audio import EvenCrops
 from agegender.data.batches import Batch, EvaluationBatches
 from agegender.data.images import Augmentation, CentreCrop, sampled
+from agegender.evaluation.metrics import group_columns
 from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS, answers_of
-from agegender.evaluation.scores import group_columns
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.normalisation import ShiftBatchNorm
 from agegender.training.checkpoints import load_weights

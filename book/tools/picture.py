@@ -14,12 +14,10 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from agegender.evaluation import plots, tables
-from agegender.evaluation.baselines import summarise_constants
-from agegender.evaluation.records import Run, predictions_together, read_runs
-from agegender.evaluation.scores import EXACT, GENDER_ACCURACY
+from agegender.evaluation import comparison, plots
+from agegender.evaluation.metrics import EXACT, GENDER_ACCURACY
+from agegender.evaluation.records import Run, read_runs
 from agegender.files import replaced_atomically
-from agegender.labels import scheme_named
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "book" / "results" / "open" / "lmtcnn"
@@ -38,15 +36,10 @@ def checksum(records: Path) -> str:
 
 
 def scores_of(runs: list[Run]) -> pd.DataFrame:
-    """Return the rows to draw: each system, and the best constant on the faces of the first."""
-    ours = tables.summary(runs, METRICS).assign(origin="ours")
-    ours["system"] = "LMTCNN-" + ours["model"] + ", " + ours["variant"].str.replace("_", " ")
-    first = [
-        run for run in runs if tuple(run.record[k] for k in tables.SYSTEM) == tuple(ours[list(tables.SYSTEM)].iloc[0])
-    ]
-    trivial = summarise_constants(predictions_together(first), scheme_named(first[0].record["scheme"]), METRICS)
-    trivial = trivial.assign(origin="baseline", system="best constant")
-    return pd.concat([ours, trivial], ignore_index=True).rename(columns={"pooled": "value"})
+    """Return the rows to draw: each system, and the best constant."""
+    scores = comparison.scores(runs, METRICS)
+    named = "LMTCNN-" + scores["model"] + ", " + scores["variant"].str.replace("_", " ")
+    return scores.assign(system=named.fillna(scores["system"]))
 
 
 def draw(records: Path = RECORDS, picture: Path = PICTURE) -> None:
@@ -54,7 +47,7 @@ def draw(records: Path = RECORDS, picture: Path = PICTURE) -> None:
     scores = scores_of(read_runs(records))
     figure, axes = plt.subplots(2, 1, figsize=(7, 4.2), layout="constrained")
     for ax, metric in zip(axes, METRICS, strict=True):
-        plots.interval_dots(scores[scores["metric"] == metric.name], metric.label, metric.unit, ax=ax)
+        plots.interval_dots(scores, metric, ax)
     with replaced_atomically(picture) as temporary:
         figure.savefig(temporary, dpi=130, metadata={KEY: checksum(records), "Software": None})
     plt.close(figure)

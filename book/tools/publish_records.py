@@ -13,7 +13,7 @@ from pathlib import Path
 from plan import PRESETS, RESULTS, Preset, PresetError, read_preset
 from progress import Planned
 
-from agegender.evaluation.publishing import publish_run, publish_runs, without_folders
+from agegender.evaluation.records import anonymise_run, anonymise_runs, without_folders
 
 LIMIT_MB = 50
 
@@ -44,7 +44,7 @@ def publish_new(planned: Iterable[Planned], results: Path = RESULTS) -> list[str
         own = each.record_in(each.folder)
         if own is not None and without_folders(own) != each.record_in(each.published(results)):
             try:
-                publish_run(each.folder, results)
+                anonymise_run(each.folder, results)
             except ValueError as error:
                 problems.append(f"not published: {error}")
     return problems
@@ -59,7 +59,7 @@ def publish(preset: Preset, runs: Path = Path("runs"), results: Path = RESULTS) 
     if not done:
         raise ValueError(f"no finished run in {runs / preset.name}: make runs PRESET={preset.name} AGEGENDER_DATA=...")
     for paper in done:
-        published = publish_runs(runs / preset.name / paper, results)
+        published = anonymise_runs(runs / preset.name / paper, results)
         print(f"{paper}: {len(published)} runs published to {results / preset.name / paper}")
         for run in unfinished(preset, paper, runs):
             print(f"{paper}: not finished, not published: {run}")

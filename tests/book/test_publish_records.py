@@ -32,7 +32,7 @@ def runs(tmp_path):
 
 def test_finished_runs_are_published_and_the_others_named(preset, runs, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(publish_records, "publish_runs", lambda folder, to: asked.append((folder, to)) or [folder])
+    monkeypatch.setattr(publish_records, "anonymise_runs", lambda folder, to: asked.append((folder, to)) or [folder])
     publish(preset, runs, tmp_path / "results")
     assert asked == [(runs / "open/lmtcnn", tmp_path / "results")]
     assert "not finished, not published: fold1" in capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_a_run_is_published_once_it_has_ended_and_again_when_it_was_repeated(pre
         published.parent.mkdir(parents=True, exist_ok=True)
         published.write_text((folder / "record.json").read_text())
 
-    monkeypatch.setattr(publish_records, "publish_run", publish_one)
+    monkeypatch.setattr(publish_records, "anonymise_run", publish_one)
     record = tmp_path / "runs/open/lmtcnn/fold0/record.json"
     record.parent.mkdir(parents=True)
     for seconds in (1, 1, 2):

@@ -1,9 +1,12 @@
 """Made-up predictions and records of the shape that a training run writes."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from agegender.evaluation.records import Run
 from agegender.labels import ADIENCE_8
 
 
@@ -84,3 +87,19 @@ def make_predictions():
 @pytest.fixture
 def make_record():
     return made_up_record
+
+
+@pytest.fixture
+def make_runs(make_predictions, make_record):
+    def runs(model="both", folds=(0, 1), seeds=(0,), skill=2.0, variant="as_intended", **changed):
+        made = []
+        for fold in folds:
+            for seed in seeds:
+                table = make_predictions(num_subjects=20, fold=fold, first_example=1000 * fold, skill=skill)
+                if seed:  # another seed answers differently about the same people
+                    table["p_female"] = table["p_female"].to_numpy()[::-1]
+                record = make_record(fold, seed, model, variant) | {"selected_step": 2} | changed
+                made.append(Run(Path("runs"), record, table))
+        return made
+
+    return runs

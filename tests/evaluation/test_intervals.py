@@ -5,15 +5,20 @@ import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
 from agegender.evaluation.intervals import (
+    DECADES,
     bootstrap,
-    paired_difference,
+    by_group,
+    over_folds,
+    pooled_and_by_fold,
     resampled_counts,
     resampled_sums,
+    score,
     subject_codes,
     two_level_sums,
-    weighted_bootstrap,
+    with_decade,
+    with_interval,
 )
-from agegender.evaluation.scores import EXACT, GENDER_ACCURACY, GROUP_UAR, MAE, METRICS, mean_terms, ratio
+from agegender.evaluation.metrics import AGE_SLOPE, EXACT, GROUP_UAR, MAE, METRICS, group_columns, mean_terms, ratio
 
 
 def test_agrees_with_scipy_where_every_subject_has_one_example():
@@ -72,17 +77,10 @@ def test_examples_of_one_subject_widen_the_interval():
 def test_sums_and_weights_give_the_same_interval(predictions, metric):
     terms = metric.terms(predictions)
     fast = bootstrap(terms, predictions["subject"], metric.finish, replicates=50)
-    slow = weighted_bootstrap(
-        lambda weights: float(metric.finish(weights @ terms)), predictions["subject"], replicates=50
-    )
-    assert_allclose([fast.value, fast.low, fast.high], [slow.value, slow.low, slow.high])
-
-
-def test_a_median_has_an_interval_by_weights():
-    values = np.arange(101.0)
-    found = weighted_bootstrap(lambda weights: float(np.median(np.repeat(values, weights.astype(int)))), values, 200)
-    assert found.value == 50
-    assert 25 < found.low < 50 < found.high < 75
+    codes, num_subjects = subject_codes(predictions["subject"])
+    drawn = np.concatenate(list(resampled_counts(num_subjects, replicates=50)))
+    slow = [float(metric.finish(weights[codes] @ terms)) for weights in drawn]
+    assert_allclose([fast.low, fast.high], np.quantile(slow, [0.025, 0.975]))
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another(predictions):
@@ -100,36 +98,11 @@ def test_row_order_and_the_type_of_the_subjects_do_not_change_the_interval(predi
     assert_allclose([first.value, first.low, first.high], [second.value, second.low, second.high])
 
 
-def test_a_wider_level_gives_a_wider_interval(predictions):
-    terms, subjects = EXACT.terms(predictions), predictions["subject"]
-    narrow, wide = (bootstrap(terms, subjects, ratio, level=level) for level in (0.5, 0.99))
-    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
-
-
 def test_one_subject_has_a_value_and_no_interval():
     found = bootstrap(mean_terms(np.array([1.0, 2.0])), ["a", "a"], ratio)
     assert found.value == 1.5
     assert np.isnan([found.low, found.high]).all()
     assert (found.num_examples, found.num_subjects) == (2, 1)
-
-
-def test_the_paired_difference_of_a_system_with_itself_is_exactly_nothing(predictions):
-    found = paired_difference(predictions, predictions.sample(frac=1, random_state=1), GROUP_UAR, replicates=50)
-    assert (found.value, found.low, found.high) == (0, 0, 0)
-
-
-def test_pairing_narrows_the_interval_of_the_difference(predictions):
-    better = predictions.assign(age=predictions["age"] + 0.2)
-    paired = paired_difference(better, predictions, MAE)
-    alone = bootstrap(MAE.terms(predictions), predictions["subject"], MAE.finish)
-    assert (paired.high - paired.low) < 0.2 * (alone.high - alone.low)
-    assert paired.value == pytest.approx(MAE.value(better) - MAE.value(predictions))
-
-
-def test_the_paired_difference_is_first_minus_second(make_predictions):
-    strong, weak = make_predictions(skill=4.0), make_predictions(skill=0.0)
-    assert paired_difference(strong, weak, EXACT, replicates=50).low > 0
-    assert paired_difference(weak, strong, EXACT, replicates=50).high < 0
 
 
 def test_every_replicate_draws_as_many_subjects_as_its_runs_have():
@@ -164,43 +137,6 @@ def test_a_person_in_several_runs_is_drawn_anew_in_each():
     assert set(sums) == {0, 1, 2, 3, 4}
 
 
-def test_runs_that_disagree_widen_the_interval_of_a_difference(predictions):
-    fold = np.arange(len(predictions)) % 3
-    other = predictions.assign(age=predictions["age"] + np.where(fold == 0, 20.0, 0.0))
-    people_alone = paired_difference(other, predictions, MAE)
-    both_levels = paired_difference(other.assign(run=fold), predictions, MAE)
-    assert both_levels.value == people_alone.value
-    assert both_levels.high - both_levels.low > 2 * (people_alone.high - people_alone.low)
-
-
-def test_names_the_examples_that_only_one_system_has(predictions):
-    with pytest.raises(ValueError, match="2 examples are in one system only: 0, 1; compare them on the same test set"):
-        paired_difference(predictions, predictions.iloc[2:], EXACT)
-
-
-def test_names_an_example_that_occurs_twice(predictions):
-    twice = pd.concat([predictions, predictions.iloc[[3]]])
-    with pytest.raises(ValueError, match="example 3 occurs twice"):
-        paired_difference(predictions, twice, EXACT)
-
-
-@pytest.mark.parametrize(
-    ("column", "value"), [("subject", "someone else"), ("true_gender", "neither"), ("true_gender", None)]
-)
-def test_refuses_systems_that_disagree_about_an_example(predictions, column, value):
-    other = predictions.copy()
-    other.loc[7, column] = value
-    with pytest.raises(ValueError, match=f"example 7 has another {column}"):
-        paired_difference(predictions, other, GENDER_ACCURACY)
-
-
-def test_a_group_that_only_one_system_knows_is_a_disagreement_too(predictions):
-    other = predictions.copy()
-    other.loc[7, "true_group"] = pd.NA
-    with pytest.raises(ValueError, match="example 7 has another true_group"):
-        paired_difference(predictions, other, EXACT)
-
-
 def test_refuses_a_missing_subject_no_example_and_impossible_numbers():
     with pytest.raises(ValueError, match="position 1 has no subject"):
         subject_codes(["a", None])
@@ -208,7 +144,99 @@ def test_refuses_a_missing_subject_no_example_and_impossible_numbers():
         subject_codes([])
     with pytest.raises(ValueError, match="1 replicate, got 3 and 0"):
         next(resampled_counts(3, replicates=0))
-    with pytest.raises(ValueError, match="got 95"):
-        bootstrap(mean_terms(np.ones(2)), ["a", "b"], ratio, level=95)
     with pytest.raises(ValueError, match=r"shape \(3, terms\), got \(2, 2\)"):
         resampled_sums(mean_terms(np.ones(2)), ["a", "b", "c"])
+
+
+def test_a_score_is_the_value_of_its_metric_within_its_interval(predictions):
+    found = score(predictions, METRICS).set_index("metric")
+    assert found.index.tolist() == [metric.name for metric in METRICS]
+    for metric in METRICS:
+        row = found.loc[metric.name]
+        assert_allclose(row["value"], metric.value(predictions), err_msg=metric.name)
+        assert row["low"] <= row["value"] <= row["high"]
+    assert found.loc["exact", "score"].startswith(f"{found.loc['exact', 'value']:.1f} [")
+    assert found.loc["mae", "score"].startswith(f"{found.loc['mae', 'value']:.2f} [")  # years have two digits
+
+
+def test_intervals_of_many_metrics_at_once_are_those_of_each_alone(predictions):
+    table = score(predictions, METRICS).set_index("metric")
+    for metric in METRICS:
+        alone = bootstrap(metric.terms(predictions), predictions["subject"], metric.finish)
+        assert_allclose(table.loc[metric.name, ["low", "high"]].tolist(), [alone.low, alone.high])
+
+
+def test_rows_without_a_label_do_not_enter_its_metrics_and_are_seen_in_the_counts(predictions):
+    predictions.loc[:49, "true_group"] = pd.NA
+    predictions["true_age"] = np.nan
+    table = score(predictions, METRICS).set_index("metric")
+    assert table.loc["exact", "num_examples"] == 150
+    assert table.loc["exact", "num_subjects"] == 30
+    assert table.loc["gender_accuracy", "num_examples"] == 200
+    assert "mae" not in table.index
+    assert_allclose(table.loc["exact", "value"], EXACT.value(predictions.iloc[50:]))
+
+
+def test_the_pooled_value_weighs_examples_and_the_mean_over_folds_weighs_folds(make_predictions):
+    folds = [make_predictions(num_subjects=size, fold=fold, skill=fold) for fold, size in enumerate((10, 200))]
+    folds[1]["example"] += 1000
+    together = pd.concat(folds, ignore_index=True)
+    row = pooled_and_by_fold(together, [EXACT]).iloc[0]
+    assert_allclose(row["value"], EXACT.value(together))
+    assert row["value"] > row["mean_over_folds"] + 5
+    assert row["num_examples"] == 1050
+    assert row["num_subjects"] == 210
+
+
+def test_by_group_scores_each_part_and_counts_it(predictions):
+    predictions.loc[:9, "true_gender"] = None
+    table = by_group({"net": predictions}, "true_gender", [MAE, GROUP_UAR])
+    counts = table.query("metric == 'mae'").set_index("group")["num_examples"]
+    assert counts.sum() == 200
+    assert counts["missing"] == 10
+    women = predictions[predictions["true_gender"] == "female"]
+    found = table.query("metric == 'mae' and group == 'female'")["value"].item()
+    assert_allclose(found, MAE.value(women))
+
+
+def test_by_group_keeps_the_order_of_age_groups(predictions):
+    groups = by_group({"net": predictions}, "true_group", [EXACT])["group"].tolist()
+    assert groups == sorted(groups)
+
+
+def test_numbers_are_printed_with_as_many_digits_as_asked():
+    assert with_interval(5.678, 5.1, 6.25, digits=2) == "5.68 [5.10, 6.25]"
+
+
+def test_refuses_a_table_without_labels_and_an_unknown_column(predictions):
+    with pytest.raises(ValueError, match="no row has a label for any of mae"):
+        score(predictions.assign(true_age=np.nan), [MAE])
+    with pytest.raises(ValueError, match="no column 'race' to group by: there are example, subject"):
+        by_group({"net": predictions}, "race", [MAE])
+    with pytest.raises(ValueError, match="expected the columns p_group_0"):
+        over_folds(predictions.drop(columns="p_group_0"), [MAE])
+
+
+def test_one_fold_has_no_sd(predictions):
+    assert np.isnan(over_folds(predictions, [EXACT])["sd_over_folds"].item())
+
+
+def test_by_group_leaves_out_a_system_that_cannot_be_scored(predictions):
+    without = predictions.drop(columns=group_columns(predictions))
+    table = by_group({"age": predictions, "gender": without}, "true_group", [EXACT])
+    assert set(table["system"]) == {"age"}
+
+
+def test_a_decade_holds_ten_years_and_the_last_all_above():
+    table = with_decade(pd.DataFrame({"true_age": [0.0, 9.99, 10.0, 79.0, 80.0, 101.0, np.nan]}))
+    assert table["decade"].tolist() == [0, 0, 1, 7, 8, 8, pd.NA]
+    assert [DECADES[number] for number in (0, 7, 8)] == ["0-9", "70-79", "80+"]
+
+
+def test_the_slope_of_the_age_has_an_interval_over_subjects_and_not_over_examples(predictions):
+    few = predictions.drop_duplicates("subject")
+    once, five = (score(table, [AGE_SLOPE]).iloc[0] for table in (few, pd.concat([few] * 5)))
+    assert_allclose(once[["value", "low", "high"]].tolist(), five[["value", "low", "high"]].tolist())
+    assert five["num_examples"] == 5 * once["num_examples"]
+    with pytest.raises(ValueError, match="no row has a label for any of age_slope"):
+        score(predictions.assign(true_age=np.nan), [AGE_SLOPE])

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agegender.evaluation.metrics import METRICS
 from agegender.evaluation.published import COLUMNS, PRINTED_ONLY, PUBLISHED_FILE, load_published
-from agegender.evaluation.scores import METRICS
 
 ONE = """
 [[system]]

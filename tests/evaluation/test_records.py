@@ -4,16 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agegender.evaluation.publishing import publish_run, publish_runs
 from agegender.evaluation.records import (
     LAST_PREDICTIONS,
+    anonymise_run,
+    anonymise_runs,
     answers_of,
-    predictions_together,
     read_run,
     read_runs,
     write_run,
 )
 from agegender.evaluation.schemas import RECORD_FIELDS, check_predictions, check_record
+from agegender.evaluation.systems import predictions_together
 from agegender.training.provenance import predictions_hash
 
 
@@ -216,7 +217,7 @@ def test_folds_of_different_manifests_are_not_put_together(write, tmp_path):
 
 def test_published_subjects_are_numbers_shared_by_folds_and_variants(write, tmp_path, make_predictions):
     write(fold=0), write(fold=1), write(fold=0, variant="as_published")
-    publish_runs(tmp_path / "runs", tmp_path / "results")
+    anonymise_runs(tmp_path / "runs", tmp_path / "results")
     runs = read_runs(tmp_path / "results" / "miniature" / "lmtcnn")
     assert [run.record["run"] for run in runs] == [
         "1-1-as_intended-fold0-seed0",
@@ -242,7 +243,7 @@ def test_a_subject_has_one_number_also_in_runs_that_are_published_at_different_t
     for variant, predictions in (("as_published", later), ("as_intended", table)):
         record = make_record(0, 0, variant=variant)
         write_run(tmp_path / "runs" / record["run"], record, predictions.reset_index(drop=True))
-        publish_run(tmp_path / "runs" / record["run"], tmp_path / "results")
+        anonymise_run(tmp_path / "runs" / record["run"], tmp_path / "results")
     whole, part = (run.predictions.set_index("example") for run in read_runs(tmp_path / "results/miniature/lmtcnn"))
     assert 0 < len(part) < len(whole)
     assert part["subject"].tolist() == whole.loc[part.index, "subject"].tolist()
@@ -253,7 +254,7 @@ def test_a_subject_has_one_number_also_in_runs_that_are_published_at_different_t
 def test_a_run_that_is_still_going_on_is_not_published(write, tmp_path):
     write(fold=0)
     (tmp_path / "runs" / "1-1-as_intended-fold1-seed0").mkdir()
-    assert [folder.name for folder in publish_runs(tmp_path / "runs", tmp_path / "results")] == [
+    assert [folder.name for folder in anonymise_runs(tmp_path / "runs", tmp_path / "results")] == [
         "1-1-as_intended-fold0-seed0"
     ]
 
@@ -262,18 +263,18 @@ def test_a_run_that_another_took_the_place_of_is_not_published(write, tmp_path):
     write(fold=0), write(fold=1)
     folder = tmp_path / "runs" / "1-1-as_intended-fold1-seed0"
     folder.rename(folder.with_name(f"{folder.name}.before"))
-    assert [folder.name for folder in publish_runs(tmp_path / "runs", tmp_path / "results")] == [
+    assert [folder.name for folder in anonymise_runs(tmp_path / "runs", tmp_path / "results")] == [
         "1-1-as_intended-fold0-seed0"
     ]
 
 
 def test_publishing_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no finished run"):
-        publish_runs(tmp_path, tmp_path / "results")
+        anonymise_runs(tmp_path, tmp_path / "results")
 
 
 def test_publishing_changes_nothing_but_names_and_folders(write, tmp_path, make_predictions, make_record):
-    run = read_run(publish_run(write(), tmp_path / "results"))
+    run = read_run(anonymise_run(write(), tmp_path / "results"))
     pd.testing.assert_frame_equal(run.predictions.drop(columns="subject"), make_predictions().drop(columns="subject"))
     expected = make_record()
     expected["parameters"]["data"] = "made-up"
@@ -282,7 +283,7 @@ def test_publishing_changes_nothing_but_names_and_folders(write, tmp_path, make_
 
 def test_publishing_twice_gives_the_same_bytes(write, tmp_path):
     folder = write()
-    first, second = (publish_run(folder, tmp_path / name) for name in ("first", "second"))
+    first, second = (anonymise_run(folder, tmp_path / name) for name in ("first", "second"))
     for name in ("record.json", "predictions.parquet"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     assert sorted(path.name for path in first.iterdir()) == ["predictions.parquet", "record.json"]
@@ -292,17 +293,17 @@ def test_a_path_is_never_published(tmp_path, record, predictions):
     folder = tmp_path / record["run"]
     write_run(folder, record, predictions.assign(path="a.jpg"))
     with pytest.raises(ValueError, match=r"predictions\.parquet: the predictions hold a column 'path'"):
-        publish_run(folder, tmp_path / "results")
+        anonymise_run(folder, tmp_path / "results")
     write_run(folder, record, predictions.assign(photo="album/a.jpg"))
     with pytest.raises(ValueError, match=r"column 'photo' holds 'album/a\.jpg'"):
-        publish_run(folder, tmp_path / "results")
+        anonymise_run(folder, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
 def test_a_users_name_is_replaced_as_a_subjects_is(tmp_path, record, predictions):
     folder = tmp_path / record["run"]
     write_run(folder, record, predictions.assign(user=np.repeat(["30601258@N03", "9855553@N08"], 100)))
-    users = read_run(publish_run(folder, tmp_path / "results")).predictions["user"]
+    users = read_run(anonymise_run(folder, tmp_path / "results")).predictions["user"]
     assert users.tolist() == ["0"] * 100 + ["100"] * 100
 
 
@@ -311,13 +312,13 @@ def test_the_last_step_is_read_in_the_place_of_the_selected_one_also_when_it_is_
     own = read_run(folder).predictions
     last = answers_of(own).assign(p_female=np.float32(0.25))
     last.to_parquet(folder / LAST_PREDICTIONS)
-    published = publish_run(folder, tmp_path / "results")
+    published = anonymise_run(folder, tmp_path / "results")
     for place, names in ((folder, own["subject"]), (published, read_run(published).predictions["subject"])):
         found = read_run(place, "last").predictions
         pd.testing.assert_frame_equal(found, own.assign(p_female=np.float32(0.25), subject=names))
         pd.testing.assert_frame_equal(read_run(place).predictions, own.assign(subject=names))
     (folder / LAST_PREDICTIONS).unlink()
-    publish_run(folder, tmp_path / "results")
+    anonymise_run(folder, tmp_path / "results")
     with pytest.raises(ValueError, match=r"predictions_last.parquet: missing: the run diverged, or is older"):
         read_run(published, "last")
 

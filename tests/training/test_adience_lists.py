@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from agegender.corpora import adience
-from agegender.evaluation.denominators import num_batches, padded_accuracy
+from agegender.evaluation.published_arithmetic import num_batches, padded_accuracy
 from agegender.labels import ADIENCE_8
 from agegender.training.recipes import LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
 from agegender.training.runs import predictions_table

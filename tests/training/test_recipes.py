@@ -15,7 +15,7 @@ from agegender.data import face_alignment, images
 from agegender.data.cache import examples_in_memory
 from agegender.data.images import sampled
 from agegender.data.splits import audit, split_as_published
-from agegender.evaluation.denominators import padded_accuracy
+from agegender.evaluation.published_arithmetic import padded_accuracy
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
 from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES, LmtcnnRecipe
 from tests.notebook_code import values_of

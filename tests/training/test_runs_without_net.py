@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from agegender.data.manifest import build_manifest
+from agegender.evaluation.comparison import overview
 from agegender.evaluation.records import read_run
-from agegender.evaluation.systems import overview
 from agegender.training.runs import finish_run_without_net, predictions_table
 
 PARAMETERS = {"data": "/somewhere", "run_folder": "/elsewhere", "corpus": "timit"}

@@ -10,8 +10,8 @@ import torch
 from torch.testing import assert_close
 
 from agegender.data import splits
-from agegender.evaluation.batch_means import mean_over_batches
-from agegender.evaluation.scores import RMSE
+from agegender.evaluation.metrics import RMSE
+from agegender.evaluation.published_arithmetic import mean_over_batches
 from agegender.models.heads import GENDER, ClassHead, RegressionHead, hidden_layers
 from agegender.models.losses import focal_regression_loss
 from agegender.models.multitask import MultiTaskModel

@@ -1,25 +1,22 @@
-"""The arithmetic of a softmax in front of a cross-entropy: where such a loss ends, and what a printed one was made of.
+"""What a printed loss was made of, where a softmax stands in front of a cross-entropy that applies another.
 
-A network whose last layer is a softmax, trained with a cross-entropy that applies a softmax of its own, is scored on
-the softmax of *probabilities*. These lie in 0 to 1, so for K classes the loss of an example, whatever the network says,
-lies between
+Such a network is scored on the softmax of *probabilities*. These lie in 0 to 1, so for K classes the loss of an
+example, whatever the prediction, lies between
 
     low = log(1 + (K - 1) / e)    (all probability on the right class)    and    low + 1    (all of it on a wrong one).
 
-The loss is never near 0 and its range is 1 whatever K is. For 2 classes it ends at 0.3133; for 101 it goes from 3.63
-to 4.63, and a network that says the same about everybody has log 101 = 4.62.
-
-When the network is sure of every answer (*saturated*), the mean loss is ``low + 1 - accuracy``: accuracy and loss say
-the same thing. So a loss that was printed for two tasks together can be taken apart. Nothing here is an estimate from
-data; the assumption is that the network is saturated, and a printed number can speak against it.
+When the network is sure of every prediction (*saturated*), the mean loss is ``low + 1 - accuracy``: accuracy and loss
+say the same thing. So a loss that was printed for two tasks together can be taken apart. The assumption is that the
+network is saturated, and a printed number can speak against it.
 """
 
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
-from agegender.evaluation.metrics import Floats, groups_of
+from agegender.evaluation.metrics import Floats, checked_groups
 
 
 def twice_softmaxed_loss(logits: ArrayLike, target: ArrayLike) -> Floats:
@@ -31,21 +28,17 @@ def twice_softmaxed_loss(logits: ArrayLike, target: ArrayLike) -> Floats:
     >>> twice_softmaxed_loss([[0.0, 0.0], [100.0, 0.0]], [0, 0]).round(4)
     array([0.6931, 0.3133])
     """
-    scores = np.asarray(logits, dtype=np.float64)
-    true, _ = groups_of(target, target)
+    scores, true = np.asarray(logits, dtype=np.float64), checked_groups(target, "target")
     if scores.ndim != 2 or len(scores) != len(true) or true.max() >= scores.shape[1]:
         raise ValueError(f"logits must have the shape ({len(true)}, more than {true.max()}), got {scores.shape}")
     if not np.isfinite(scores).all():
         raise ValueError(f"logits are not finite in row {np.flatnonzero(~np.isfinite(scores).all(axis=1))[0]}")
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities = raised / raised.sum(axis=1, keepdims=True)
-    return np.log(np.exp(probabilities).sum(axis=1)) - probabilities[np.arange(len(true)), true]
+    probabilities = special.softmax(scores, axis=1)
+    return special.logsumexp(probabilities, axis=1) - probabilities[np.arange(len(true)), true]
 
 
 def loss_bounds(num_classes: int) -> tuple[float, float]:
     """Return the smallest and the largest loss that an example can have behind two softmaxes; they differ by 1.
-
-    Raises ``ValueError`` for fewer than 2 classes.
 
     >>> [round(bound, 4) for bound in loss_bounds(2)]
     [0.3133, 1.3133]
@@ -57,7 +50,7 @@ def loss_bounds(num_classes: int) -> tuple[float, float]:
 
 
 def saturated_loss(accuracy: float, num_classes: int) -> float:
-    """Return the mean loss of a network that is sure of every answer and right in the share ``accuracy`` of them.
+    """Return the mean loss of a network that is sure of every prediction and correct in the share ``accuracy``.
 
     That is ``accuracy * low + (1 - accuracy) * high`` with `loss_bounds`. Raises ``ValueError`` unless ``accuracy``
     lies in 0 to 1 (a share, not %).
@@ -74,8 +67,8 @@ def saturated_loss(accuracy: float, num_classes: int) -> float:
 def remaining_age_loss(total_loss: float, gender_accuracy: float, age_weight: float) -> float:
     """Return the age loss inside ``total_loss = gender loss + age_weight * age loss``, for a saturated gender loss.
 
-    In years for an age loss of absolute errors, in squared years for one of squared errors. Raises ``ValueError`` for
-    a weight that is not positive or a total below the gender loss.
+    In years for absolute errors, in squared years for squared ones. Raises ``ValueError`` for a weight that is not
+    positive or a total below the gender loss.
 
     >>> round(remaining_age_loss(1.121, gender_accuracy=0.9014, age_weight=0.01), 1)
     70.9

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from agegender.evaluation.published import load_published
-from agegender.evaluation.saturation import loss_bounds, remaining_age_loss, saturated_loss, twice_softmaxed_loss
+from agegender.evaluation.published_losses import loss_bounds, remaining_age_loss, saturated_loss, twice_softmaxed_loss
 
 
 @pytest.fixture
