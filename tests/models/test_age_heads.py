@@ -176,6 +176,16 @@ def test_a_label_that_is_none_is_refused_with_its_row(kind, groups, label):
 
 
 @heads(ALL)
+def test_a_label_that_became_nan_instead_of_an_error_makes_the_loss_nan(kind, groups, monkeypatch):
+    """As ``checked`` does on an accelerator."""
+    monkeypatch.setattr("agegender.models.heads.checked", lambda target, *_: target)
+    head = built(kind, groups)
+    target = targets(head).float()
+    target[2] = math.nan
+    assert head.loss(answers(head), target).isnan()
+
+
+@heads(ALL)
 @pytest.mark.parametrize("shape", [(6,), (7, 1), ()])
 def test_labels_that_would_broadcast_are_refused(kind, groups, shape):
     head = built(kind, groups)

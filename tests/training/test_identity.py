@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from agegender.data.batches import EvaluationBatches
 from agegender.data.images import Augmentation, CentreCrop, standardise
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead
+from agegender.models.label_distribution import label_distribution_loss
 from agegender.models.losses import cross_entropy, double_softmax_cross_entropy, focal_regression_loss
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.config import TrainingConfig
@@ -95,6 +97,13 @@ def test_the_weights_by_age_of_a_head_are_a_part_of_it():
         found.append(identity_of(model, lambda batch: standardise(batch["images"]), training, validation, config))
     assert "heads" in differing(*found)
     assert found[1]["heads"]["age"]["year_weights"] == {"least": 1.0, "most": 2.0, "length": 121}
+
+
+def test_the_settings_of_a_loss_are_a_part_of_its_head():
+    described = [identity(loss=partial(label_distribution_loss, label_std=std))["heads"]["age"] for std in (0.5, 2.0)]
+    expected = {"loss": "label_distribution_loss", "label_std": 0.5, "expectation_weight": 1.0}
+    assert {name: described[0][name] for name in expected} == expected
+    assert differing(*described) == {"label_std"}
 
 
 def test_pictures_in_memory_are_told_apart_by_what_they_show():
