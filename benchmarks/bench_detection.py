@@ -8,8 +8,8 @@ from PIL import Image
 
 from agegender.data.face_alignment import align_face
 from agegender.data.mtcnn import FaceDetector
-from agegender.miniatures.casting import cast_subjects, take_photos
-from agegender.miniatures.drawing import draw_face
+from agegender.miniatures.portrait import draw_face
+from agegender.miniatures.subjects import random_subjects, take_photos
 from benchmarks.harness import Comparison, compare
 
 NUM_PICTURES = 32
@@ -18,7 +18,7 @@ FACE_PX = 224
 
 def photographs(num_subjects: int) -> list[np.ndarray]:
     """Drawn people before a plain wall, three shapes of pictures, as album photographs have several."""
-    faces = take_photos(cast_subjects(max(num_subjects, 5), seed=0), seed=0)[:NUM_PICTURES]
+    faces = take_photos(random_subjects(max(num_subjects, 5), seed=0), seed=0)[:NUM_PICTURES]
     pictures = []
     for number, face in enumerate(faces):
         photo = Image.new("RGB", ((300, 300), (360, 280), (280, 400))[number % 3], (196, 205, 200))

@@ -13,7 +13,7 @@ from agegender.data.cache import ExampleCache
 from agegender.data.images import Augmentation, cache_images, standardise
 from agegender.data.manifest import Manifest
 from agegender.data.samplers import ShuffledSampler
-from agegender.miniatures.layouts import write_adience
+from agegender.miniatures.face_corpora import write_adience
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
 from agegender.training.memory import keep_freed_memory
 from benchmarks.harness import Comparison, compare

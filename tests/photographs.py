@@ -3,13 +3,13 @@
 import numpy as np
 from PIL import Image
 
-from agegender.miniatures.drawing import draw_face
-from agegender.miniatures.faces import random_person, random_photo
+from agegender.miniatures.people import random_person, random_photo
+from agegender.miniatures.portrait import draw_face
 
 
 def draw(size_px, number=0):
     """A square portrait of one of several grown women and men."""
-    rng = np.random.default_rng([5, number])
+    rng = np.random.default_rng([6, number])
     person = random_person(rng, 30, ("female", "male")[number % 2])
     return draw_face(person, random_photo(rng), size_px)
 

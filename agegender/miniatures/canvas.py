@@ -9,16 +9,8 @@ Colour = tuple[int, int, int]
 Points = Sequence[tuple[float, float]] | np.ndarray
 """Points ``(x, y)`` in head units: the middle of the face is (0, 0), the chin about (0, 1), y points down."""
 
-_CORNERS = 6
-_T = np.linspace(0, 1, _CORNERS, endpoint=False)[:, None]
-_CATMULL_ROM = np.hstack(
-    [
-        (-_T + 2 * _T**2 - _T**3) / 2,
-        (2 - 5 * _T**2 + 3 * _T**3) / 2,
-        (_T + 4 * _T**2 - 3 * _T**3) / 2,
-        (_T**3 - _T**2) / 2,
-    ]
-)
+_T = np.linspace(0, 1, 6, endpoint=False)[:, None]
+_CATMULL_ROM = (_T ** np.arange(4)) @ np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 40, endpoint=False)) for f in (np.cos, np.sin)], axis=1)
 
 
@@ -31,10 +23,8 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
 def smooth(points: Points, closed: bool = True) -> np.ndarray:
     """Return a Catmull-Rom curve through ``points``, as points with six steps between two given ones."""
     points = np.asarray(points, dtype=np.float64)
-    if closed:
-        around = np.concatenate([points[-1:], points, points[:2]])
-    else:
-        around = np.concatenate([points[:1], points, points[-1:]])
+    before, after = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
+    around = np.concatenate([before, points, after])
     pieces = [_CATMULL_ROM @ around[i : i + 4] for i in range(len(around) - 3)]
     return np.concatenate(pieces if closed else [*pieces, points[-1:]])
 
@@ -43,9 +33,9 @@ class Canvas:
     """A picture of ``size_px`` that is drawn larger and made smaller at the end, which smooths its edges."""
 
     def __init__(self, size_px: int, background: Colour) -> None:
-        self.size_px = size_px
         self.factor = 2 if size_px >= 200 else 4
-        self.image = Image.new("RGB", (size_px * self.factor,) * 2, background)
+        self.side = size_px * self.factor
+        self.image = Image.new("RGB", (self.side, self.side), background)
         self.pen = ImageDraw.Draw(self.image)
         self.look()
 
@@ -53,11 +43,9 @@ class Canvas:
         self, yaw: float = 0, roll: float = 0, scale: float = 0.29, centre: tuple[float, float] = (0.5, 0.5)
     ) -> None:
         """Set how the head is seen: turned and tilted (radians), its size and middle as shares of the picture."""
-        side = self.size_px * self.factor
         self.sin_yaw, self.cos_yaw = np.sin(yaw), np.cos(yaw)
-        self.unit = scale * side
-        self.turn = self.unit * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
-        self.middle = np.asarray(centre) * side
+        turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+        self.turn, self.middle = scale * self.side * turn, np.asarray(centre) * self.side
 
     def fill(self, points: Points, colour: Colour, depth: float = 0) -> None:
         """Fill a polygon; ``depth`` is how far in front of the head's axis it lies, in head units."""
@@ -80,8 +68,7 @@ class Canvas:
         line = smooth(points, closed=False)
         along = np.gradient(line, axis=0)
         normal = np.stack([-along[:, 1], along[:, 0]], axis=1) / (np.hypot(*along.T)[:, None] + 1e-9)
-        swell = 1 - taper * np.abs(np.linspace(-1, 1, len(line))[:, None]) ** 2
-        half = normal * swell * width / 2
+        half = normal * (1 - taper * np.linspace(-1, 1, len(line))[:, None] ** 2) * width / 2
         self.fill(np.concatenate([line + half, (line - half)[::-1]]), colour, depth)
 
     def finished(self) -> Image.Image:

@@ -3,29 +3,22 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from agegender.miniatures import layouts
-from agegender.miniatures.celeba import write_celeba
-from agegender.miniatures.commonvoice import write_commonvoice
-from agegender.miniatures.imdb_wiki import write_imdb, write_wiki
-from agegender.miniatures.musan_rirs import write_musan, write_rirs
-from agegender.miniatures.timit import write_timit
-from agegender.miniatures.voicepack import write_voicepack
-from agegender.miniatures.voxceleb import write_voxceleb
+from agegender.miniatures import face_corpora, imdb_wiki, voice_corpora
 
 WRITERS: dict[str, Callable[[Path, int, int], Path]] = {
-    "adience": layouts.write_adience,
-    "celeba": write_celeba,
-    "fairface": layouts.write_fairface,
-    "utkface": layouts.write_utkface,
-    "folder": layouts.write_folder,
-    "imdb": write_imdb,
-    "wiki": write_wiki,
-    "commonvoice": write_commonvoice,
-    "musan": write_musan,
-    "rirs": write_rirs,
-    "timit": write_timit,
-    "voicepack": write_voicepack,
-    "voxceleb": write_voxceleb,
+    "adience": face_corpora.write_adience,
+    "celeba": face_corpora.write_celeba,
+    "fairface": face_corpora.write_fairface,
+    "utkface": face_corpora.write_utkface,
+    "folder": face_corpora.write_folder,
+    "imdb": imdb_wiki.write_imdb,
+    "wiki": imdb_wiki.write_wiki,
+    "commonvoice": voice_corpora.write_commonvoice,
+    "musan": voice_corpora.write_musan,
+    "rirs": voice_corpora.write_rirs,
+    "timit": voice_corpora.write_timit,
+    "voicepack": voice_corpora.write_voicepack,
+    "voxceleb": voice_corpora.write_voxceleb,
 }
 """Name of a corpus -> writer of (folder, number of subjects, seed). A writer of a pack writes its folder below that."""
 

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from agegender.miniatures.casting import Face, Subject, cast_subjects, take_photos
-from agegender.miniatures.faces import Person, random_person
-from agegender.miniatures.writing import draw_photo, write_once
+from agegender.miniatures.people import Person, random_person
+from agegender.miniatures.subjects import Face, Subject, random_subjects, take_photos
+from agegender.miniatures.writing import draw_photo, written_once
 
 FAULTS = {"second face": 0.25, "no face": 0.08, "no gender": 0.03, "no birth": 0.02, "somebody else": 0.04}
 """The share of rows with each fault: at most one in a row, and none in the first photograph of a person.
@@ -37,25 +37,25 @@ class _Row:
     fault: str
 
 
-def write_imdb(folder: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 224) -> Path:
-    """Write ``imdb_crop`` below ``folder``: ``imdb.mat`` and ``14/nm0000114_rm100004096_1960-5-1_1999.jpg`` etc.
+@written_once("imdb_crop")
+def write_imdb(into: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 224) -> None:
+    """Write ``imdb_crop`` below a folder: ``imdb.mat`` and ``14/nm0000114_rm100004096_1960-5-1_1999.jpg`` etc.
 
     About six photographs of each person from several years, in which they are as old as birth and year say. The table
-    has the ten fields of the corpus, rows sorted by person, and its faults (`FAULTS`). Returns ``folder``.
+    has the ten fields of the corpus, rows sorted by person, and its faults (`FAULTS`).
     """
 
     def path(face: Face, birth: str, year: int) -> str:
-        number = 100 + 7 * face.subject.number
-        photo = 100_000_000 + 4096 * face.photo_number
+        number, photo = 100 + 7 * face.subject.number, 100_000_000 + 4096 * face.photo_number
         year_month_day = "-".join(str(int(part)) for part in birth.split("-"))  # without leading zeros
         return f"{number % 100:02d}/nm{number:07d}_rm{photo}_{year_month_day}_{year}.jpg"
 
-    _write(Path(folder), "imdb", path, 6, (num_subjects, seed, size_px))
-    return Path(folder)
+    _write(into, "imdb", _rows(path, 6, num_subjects, seed), size_px, seed)
 
 
-def write_wiki(folder: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 224) -> Path:
-    """Write ``wiki_crop`` below ``folder``: ``wiki.mat``, which does not number people, and a few faces each.
+@written_once("wiki_crop")
+def write_wiki(into: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 224) -> None:
+    """Write ``wiki_crop`` below a folder: ``wiki.mat``, which does not number people, and a few faces each.
 
     Files are called ``37/10000037_1960-05-01_1999.jpg``, by the number of a page. The rest is as for ``write_imdb``.
     """
@@ -64,31 +64,21 @@ def write_wiki(folder: Path, num_subjects: int = 48, seed: int = 0, size_px: int
         page = 10_000_000 + 37 * face.subject.number
         return f"{page % 100:02d}/{page}_{birth}_{year}.jpg"
 
-    _write(Path(folder), "wiki", path, 2, (num_subjects, seed, size_px))
-    return Path(folder)
+    _write(into, "wiki", _rows(path, 2, num_subjects, seed), size_px, seed)
 
 
-def _write(
-    folder: Path,
-    corpus: str,
-    path: Callable[[Face, str, int], str],
-    mean_per_subject: float,
-    numbers: tuple[int, int, int],
-) -> None:
-    num_subjects, seed, size_px = numbers
+def _rows(path: Callable[[Face, str, int], str], mean_per_subject: float, num_subjects: int, seed: int) -> list[_Row]:
+    faces = take_photos(random_subjects(num_subjects, seed), seed, mean_per_subject)
+    first = {face.subject.number: face for face in reversed(faces)}
+    drawn = [_row(face, seed, path, face is first[face.subject.number]) for face in faces]
+    found = {row.path: row for row in reversed(drawn)}
+    return sorted(found.values(), key=lambda row: (row.face.subject.number, row.path))
 
-    def write(into: Path) -> None:
-        faces = take_photos(cast_subjects(num_subjects, seed), seed, mean_per_subject)
-        first = {face.subject.number: face for face in reversed(faces)}
-        drawn = [_row(face, seed, path, face is first[face.subject.number]) for face in faces]
-        found = {row.path: row for row in reversed(drawn)}
-        rows = sorted(found.values(), key=lambda row: (row.face.subject.number, row.path))
-        _write_table(into / f"{corpus}.mat", corpus, rows, size_px)
-        for row in rows:
-            _draw(row, into / row.path, size_px, seed, num_subjects)
 
-    parameters = {"layout": corpus, "num_subjects": num_subjects, "seed": seed, "size_px": size_px}
-    write_once(folder / f"{corpus}_crop", parameters, write)
+def _write(into: Path, corpus: str, rows: list[_Row], size_px: int, seed: int) -> None:
+    _write_table(into / f"{corpus}.mat", corpus, rows, size_px)
+    for row in rows:
+        _draw(row, into / row.path, size_px, seed)
 
 
 def _row(face: Face, seed: int, path: Callable[[Face, str, int], str], is_first: bool) -> _Row:
@@ -120,14 +110,14 @@ def _grown(subject: Subject, age: float, seed: int) -> Subject:
     return replace(subject, person=replace(then, **{name: getattr(now, name) for name in names}))
 
 
-def _draw(row: _Row, path: Path, size_px: int, seed: int, num_subjects: int) -> None:
+def _draw(row: _Row, path: Path, size_px: int, seed: int) -> None:
     face = row.face
     if row.fault == "no face":
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (size_px, size_px), face.photo.background).save(path, "JPEG")
         return
     if row.fault == "somebody else":
-        other = (face.subject.number + 1) % num_subjects
+        other = face.subject.number + 1
         gender = "male" if other % 2 else "female"
         person = random_person(np.random.default_rng([seed, 7, other]), 20 + other % 50, gender)
         face = replace(face, subject=replace(face.subject, person=person))

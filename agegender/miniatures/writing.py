@@ -1,19 +1,57 @@
-"""Writing a miniature to disk so that it is either whole or not there."""
+"""Writing a miniature to disk in the format of a real corpus, so that it is either whole or not there.
+
+The same arguments write the same bytes. A miniature is complete when its ``miniature.json`` says so; one that is
+already there is not written again, and what a killed run left behind is written anew.
+"""
 
 import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from inspect import signature
 from pathlib import Path
+from typing import Concatenate, ParamSpec
+
+import numpy as np
 
 from agegender.files import write_text
-from agegender.miniatures.casting import Face
-from agegender.miniatures.drawing import draw_face
+from agegender.miniatures.portrait import draw_face
+from agegender.miniatures.subjects import Face
 
 MARKER = "miniature.json"
 
 _JPEG_QUALITY = 85
-_VERSION = 1  # to be raised when the drawings change, so that miniatures on disk are drawn anew
+_VERSION = 2  # to be raised when the drawings change, so that miniatures on disk are drawn anew
+_Options = ParamSpec("_Options")
+
+
+def written_once(
+    inside: str = "",
+) -> Callable[[Callable[Concatenate[Path, _Options], None]], Callable[Concatenate[Path, _Options], Path]]:
+    """Make a function that fills an empty folder the writer of a miniature: whole or not at all, and only once.
+
+    The writer takes a folder that does not exist yet (or is empty, or holds an earlier miniature), fills it, or its
+    folder ``inside``, and returns it. Raises ``FileExistsError`` when there is something else.
+    """
+
+    def writer(
+        write: Callable[Concatenate[Path, _Options], None],
+    ) -> Callable[Concatenate[Path, _Options], Path]:
+        @wraps(write)
+        def written(folder: Path, *arguments: _Options.args, **options: _Options.kwargs) -> Path:
+            given = signature(write).bind(folder, *arguments, **options)
+            given.apply_defaults()
+            parameters = {"layout": write.__name__.removeprefix("write_"), "version": _VERSION, **given.arguments}
+            parameters.pop(next(iter(given.arguments)))
+            target = Path(folder) / inside
+            if not is_complete(target, parameters):
+                _replace(target, parameters, lambda empty: write(empty, *arguments, **options))
+            return Path(folder)
+
+        return written
+
+    return writer
 
 
 def is_complete(folder: Path, parameters: dict | None = None) -> bool:
@@ -27,14 +65,46 @@ def is_complete(folder: Path, parameters: dict | None = None) -> bool:
     return marker.get("files") == _count_files(folder)
 
 
+def _replace(folder: Path, parameters: dict, write: Callable[[Path], None]) -> None:
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).is_file():
+        raise FileExistsError(f"{folder} holds something that is not a miniature: choose a new or an empty folder")
+    partial = folder.parent / f".{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        write(partial)
+        marker = {"parameters": parameters, "files": _count_files(partial)}
+        write_text(partial / MARKER, json.dumps(marker, indent=1, sort_keys=True) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _count_files(folder: Path) -> dict[str, int]:
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != MARKER]
+    return {"number": len(sizes), "bytes": sum(sizes)}
+
+
 def draw_photo(face: Face, path: Path, size_px: int, width_px: int | None = None) -> None:
     """Draw ``face`` into the JPEG file ``path``: a square of ``size_px``, or the ``width_px`` in its middle."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    left = (size_px - (width_px or size_px)) // 2
     image = draw_face(face.subject.person, face.photo, size_px)
-    if width_px is not None:
-        left = (size_px - width_px) // 2
-        image = image.crop((left, 0, left + width_px, size_px))
-    image.save(path, "JPEG", quality=_JPEG_QUALITY)
+    image.crop((left, 0, left + (width_px or size_px), size_px)).save(path, "JPEG", quality=_JPEG_QUALITY)
+
+
+def write_clip(path: Path, samples: np.ndarray, rate_hz: int, container: str = "WAV", encoding: str = "PCM_16") -> None:
+    """Write ``samples`` (within -1 and 1) to a file of libsndfile's ``container`` and ``encoding``, whatever its name.
+
+    Used here are ``WAV``, ``NIST`` (SPHERE; little-endian, as in TIMIT), ``MP3`` with ``MPEG_LAYER_III`` and ``OGG``
+    with ``OPUS``.
+    """
+    import soundfile  # here, so that the miniatures of faces do without it
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    endian = "LITTLE" if container == "NIST" else None
+    soundfile.write(path, samples, rate_hz, format=container, subtype=encoding, endian=endian)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]], delimiter: str = ",") -> None:
@@ -42,26 +112,3 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows([header, *rows])
-
-
-def write_once(folder: Path, parameters: dict, write: Callable[[Path], None]) -> Path:
-    """Call ``write`` with an empty folder that becomes ``folder`` when it is complete, unless that is there already."""
-    parameters = {**parameters, "version": _VERSION}
-    if is_complete(folder, parameters):
-        return folder
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).is_file():
-        raise FileExistsError(f"{folder} holds something that is not a miniature: choose a new or an empty folder")
-    partial = folder.parent / f".{folder.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write(partial)
-    marker = {"parameters": parameters, "files": _count_files(partial)}
-    write_text(partial / MARKER, json.dumps(marker, indent=1, sort_keys=True) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    return folder
-
-
-def _count_files(folder: Path) -> dict[str, int]:
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != MARKER]
-    return {"number": len(sizes), "bytes": sum(sizes)}

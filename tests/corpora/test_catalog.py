@@ -7,10 +7,9 @@ from agegender.corpora import catalog
 from agegender.data.audio import cache_clips
 from agegender.data.parts import parts_of_subjects
 from agegender.labels import FAIRFACE_9
+from agegender.miniatures.face_corpora import write_adience
 from agegender.miniatures.imdb_wiki import write_imdb
-from agegender.miniatures.layouts import write_adience
-from agegender.miniatures.timit import write_timit
-from agegender.miniatures.voicepack import write_voicepack
+from agegender.miniatures.voice_corpora import write_timit, write_voicepack
 
 
 def groups_of_own(folder):

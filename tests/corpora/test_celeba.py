@@ -6,8 +6,8 @@ import pytest
 from agegender.corpora import celeba
 from agegender.data.manifest import Manifest, TooManyQuarantinedError
 from agegender.data.splits import audit
-from agegender.miniatures.celeba import ATTRIBUTES as NAMES
-from agegender.miniatures.celeba import write_celeba
+from agegender.miniatures.face_corpora import ATTRIBUTES as NAMES
+from agegender.miniatures.face_corpora import write_celeba
 
 FILES = [f"{number:06d}.jpg" for number in range(1, 7)]
 MALE, YOUNG = NAMES.index("Male"), NAMES.index("Young")

@@ -11,14 +11,17 @@ from agegender.cli import main
 from agegender.corpora import adience, catalog, celeba, commonvoice, imdb_wiki, musan_rirs, timit, voxceleb
 from agegender.corpora.cards import BEGIN, END, counts_in, counts_table, write_counts
 from agegender.corpora.packs import VOICE_PACK, read_fairface, read_utkface, read_voices
-from agegender.miniatures import layouts
-from agegender.miniatures.celeba import write_celeba
-from agegender.miniatures.commonvoice import write_commonvoice
+from agegender.miniatures import face_corpora
+from agegender.miniatures.face_corpora import write_celeba
 from agegender.miniatures.imdb_wiki import write_imdb
-from agegender.miniatures.musan_rirs import write_musan, write_rirs
-from agegender.miniatures.timit import write_timit
-from agegender.miniatures.voicepack import write_voicepack
-from agegender.miniatures.voxceleb import write_voxceleb
+from agegender.miniatures.voice_corpora import (
+    write_commonvoice,
+    write_musan,
+    write_rirs,
+    write_timit,
+    write_voicepack,
+    write_voxceleb,
+)
 
 from .published_adience import write_published_folds
 from .published_celeba import write_published_lists
@@ -43,7 +46,7 @@ HEADINGS = [
 @pytest.fixture(scope="module")
 def default_miniature(tmp_path_factory):
     """The default miniature in people and labels; small pictures, on which no count depends."""
-    return layouts.write_adience(tmp_path_factory.mktemp("default") / "adience", size_px=16)
+    return face_corpora.write_adience(tmp_path_factory.mktemp("default") / "adience", size_px=16)
 
 
 def test_the_counts_of_the_miniature_card_are_those_of_the_default_miniature(default_miniature):

@@ -10,7 +10,7 @@ from agegender.corpora.packs import read_fairface, read_utkface
 from agegender.data.archives import UnsafeArchiveError
 from agegender.data.manifest import TooManyQuarantinedError
 from agegender.labels import FAIRFACE_9
-from agegender.miniatures import layouts
+from agegender.miniatures import face_corpora
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing(own_packs):
 
 @pytest.mark.parametrize(("bits", "num_subjects"), [(13, 4), (28, 4), (29, 5)])
 def test_pictures_that_differ_in_at_most_28_of_256_bits_are_of_one_subject(tmp_path, monkeypatch, bits, num_subjects):
-    root = layouts.write_fairface(tmp_path, num_subjects=5, seed=0)
+    root = face_corpora.write_fairface(tmp_path, num_subjects=5, seed=0)
     others = np.random.default_rng(0).integers(0, 2**63, (3, 4), dtype=np.uint64)  # far from all
     hashes = iter([np.zeros(4, np.uint64), np.packbits(np.arange(256) < bits).view(np.uint64), *others])
     monkeypatch.setattr("agegender.corpora.packs.difference_hash", lambda image: next(hashes))

@@ -2,7 +2,7 @@ import pytest
 
 from agegender.corpora import folder
 from agegender.labels import ADIENCE_8
-from agegender.miniatures import layouts
+from agegender.miniatures import face_corpora
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_subject_that_looks_like_a_number_stays_as_written(write):
 
 
 def test_a_folder_miniature_is_read_whole(tmp_path):
-    root = layouts.write_folder(tmp_path / "own", num_subjects=5, size_px=32)
+    root = face_corpora.write_folder(tmp_path / "own", num_subjects=5, size_px=32)
     manifest = folder.read(root)
     assert len(manifest.quarantine) == 0
     assert manifest.examples["age"].notna().all()

@@ -4,7 +4,7 @@ import soundfile
 
 from agegender.corpora import musan_rirs
 from agegender.data.audio_augmentation import BABBLE_SNR_DB, MUSIC_SNR_DB, NOISE_SNR_DB, NUM_BABBLING
-from agegender.miniatures.musan_rirs import write_musan, write_rirs
+from agegender.miniatures.voice_corpora import write_musan, write_rirs
 
 
 @pytest.fixture(scope="module")

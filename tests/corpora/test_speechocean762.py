@@ -4,7 +4,7 @@ from agegender.corpora import catalog
 from agegender.corpora.packs import VOICE_PACK, read_speechocean762, read_voices
 from agegender.data.audio import cache_clips
 from agegender.labels import SPEECHOCEAN_6
-from agegender.miniatures.voicepack import write_voicepack
+from agegender.miniatures.voice_corpora import write_voicepack
 
 
 @pytest.fixture(scope="module")

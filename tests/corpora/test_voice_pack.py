@@ -6,7 +6,7 @@ import soundfile
 from agegender.corpora.packs import VOICE_PACK, read_voices
 from agegender.data.archives import UnsafeArchiveError
 from agegender.data.manifest import TooManyQuarantinedError
-from agegender.miniatures.voicepack import write_voicepack
+from agegender.miniatures.voice_corpora import write_voicepack
 
 HEADER = "file,speaker,age,gender,seconds,split,source,language,voice"
 ROWS = [

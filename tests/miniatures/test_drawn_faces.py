@@ -9,9 +9,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from agegender.miniatures.canvas import Canvas, mix, smooth
-from agegender.miniatures.casting import cast_subjects, take_photos
-from agegender.miniatures.drawing import draw_face
-from agegender.miniatures.faces import random_person, random_photo
+from agegender.miniatures.people import random_person, random_photo
+from agegender.miniatures.portrait import draw_face
+from agegender.miniatures.subjects import random_subjects, take_photos
 
 
 def person(seed=0, age=30, gender="female"):
@@ -25,7 +25,7 @@ def photo(seed=0):
 @pytest.fixture(scope="module")
 def drawn():
     """Small drawings of 260 people with their labels, and which of them to learn from (by subject)."""
-    faces = take_photos(cast_subjects(260, seed=1), seed=1, mean_per_subject=2)
+    faces = take_photos(random_subjects(260, seed=1), seed=1, mean_per_subject=2)
     pixels = np.stack([np.asarray(draw_face(face.subject.person, face.photo, 32)).ravel() for face in faces])
     subject = np.array([face.subject.number for face in faces])
     return {

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from scipy.signal import detrend, sosfreqz
 
-from agegender.miniatures.vocal_tract import REFERENCE_CM, VOWELS_HZ, formants_hz, glottal_pulses, resonator
-from agegender.miniatures.voices import TYPICAL, random_voice, speak, typical
+from agegender.miniatures.voices import (
+    OPEN_SHARE,
+    REFERENCE_CM,
+    TYPICAL,
+    VOWELS_HZ,
+    formants_hz,
+    glottal_pulses,
+    random_voice,
+    resonator,
+    speak,
+    typical,
+)
 
 RATE_HZ = 16_000
 _WINDOW = np.hanning(800)
@@ -138,14 +148,14 @@ def test_jitter_is_the_spread_of_the_cycles_and_none_is_left_without_it():
     pitch = np.full(4 * RATE_HZ, 100.0)
     spreads = []
     for jitter in (0.0, 0.03):
-        pulses = glottal_pulses(pitch, RATE_HZ, jitter, 0.0, 0.6, np.random.default_rng(0))
+        pulses = glottal_pulses(pitch, RATE_HZ, jitter, 0.0, np.random.default_rng(0))
         falls = np.flatnonzero((pulses[:-1] < -0.5 * np.abs(pulses).max()) & (pulses[1:] == 0))
         lengths = np.diff(falls) / RATE_HZ * 100
         assert np.mean(lengths) == pytest.approx(1, abs=0.01)
         spreads.append(np.std(lengths))
     assert spreads[0] < 0.004
     assert spreads[1] == pytest.approx(
-        0.03 * np.hypot(0.6, 0.4), rel=0.1
+        0.03 * np.hypot(OPEN_SHARE, 1 - OPEN_SHARE), rel=0.1
     )  # from closing to closing: parts of two cycles
 
 
@@ -184,8 +194,9 @@ def test_clips_of_one_person_are_closer_to_each_other_than_to_those_of_others():
 
 def test_every_feature_is_stated_for_the_same_ages_of_both_genders():
     for feature, table in TYPICAL.items():
-        assert len(table["age"]) == len(table["male"]) == len(table["female"]), feature
-        assert list(table["age"]) == sorted(table["age"])
+        ages, men, women = table
+        assert len(ages) == len(men) == len(women), feature
+        assert list(ages) == sorted(ages)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from agegender.miniatures import writing
-from agegender.miniatures.casting import cast_subjects, take_photos
-from agegender.miniatures.celeba import ATTRIBUTES, YOUNG_BELOW, _cast, write_celeba
+from agegender.miniatures.face_corpora import ATTRIBUTES, YOUNG_BELOW, _celebrities, write_celeba
+from agegender.miniatures.subjects import random_subjects, take_photos
 
 PICTURES = "Img/img_align_celeba"
 
@@ -82,7 +82,7 @@ def test_people_of_one_part_are_mixed_and_their_numbers_do_not_tell_the_part(tre
 
 
 def test_young_is_said_of_exactly_those_below_the_age_and_adults_only_are_drawn():
-    people = [subject.person for subject in _cast(400, seed=0)]
+    people = [subject.person for subject in _celebrities(400, seed=0)]
     assert min(one.age for one in people) >= 16
     assert sum(one.age < YOUNG_BELOW for one in people) / 400 == pytest.approx(0.77, abs=0.02)
     assert sum(one.gender == "female" for one in people) / 400 == pytest.approx(0.58, abs=0.02)
@@ -101,7 +101,7 @@ def test_what_can_be_seen_in_the_drawing_is_what_the_list_says(tree):
                 "No_Beard": one.beard == 0,
                 "Bald": one.hair_style == "bald",
             }[name]
-            for one in (subject.person for subject in _cast(30, seed=3))
+            for one in (subject.person for subject in _celebrities(30, seed=3))
         ]
         assert len(said) == 30
         assert Counter(value for _, value in said) == Counter("1" if one else "-1" for one in truth)
@@ -115,7 +115,7 @@ def test_fewer_people_than_parts_are_refused(tmp_path, num_subjects):
 
 
 def test_a_width_keeps_the_middle_of_a_drawing(tmp_path):
-    face = take_photos(cast_subjects(5, seed=0), seed=0)[0]
+    face = take_photos(random_subjects(5, seed=0), seed=0)[0]
     writing.draw_photo(face, tmp_path / "square.jpg", 64)
     writing.draw_photo(face, tmp_path / "narrow.jpg", 64, 32)
     with Image.open(tmp_path / "square.jpg") as square, Image.open(tmp_path / "narrow.jpg") as narrow:

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from agegender.labels import ADIENCE_8, FAIRFACE_9
-from agegender.miniatures import layouts, writing
-from agegender.miniatures.casting import GROUP_WEIGHTS, cast_subjects, take_photos
+from agegender.miniatures import writing
+from agegender.miniatures.face_corpora import write_adience, write_fairface, write_folder, write_utkface
+from agegender.miniatures.subjects import GROUP_WEIGHTS, random_subjects, take_photos
 
 HEADER = [
     "user_id",
@@ -23,7 +24,7 @@ HEADER = [
     "fiducial_yaw_angle",
     "fiducial_score",
 ]
-WRITERS = [layouts.write_adience, layouts.write_fairface, layouts.write_utkface, layouts.write_folder]
+WRITERS = [write_adience, write_fairface, write_utkface, write_folder]
 
 
 def files_of(folder):
@@ -39,7 +40,7 @@ def rows_of(root, fold):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return layouts.write_adience(tmp_path_factory.mktemp("mini") / "adience", num_subjects=20, seed=3, size_px=24)
+    return write_adience(tmp_path_factory.mktemp("mini") / "adience", num_subjects=20, seed=3, size_px=24)
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -64,7 +65,7 @@ def test_an_adience_tree_has_the_columns_the_files_and_the_names_of_the_release(
 
 
 def test_aligned_faces_are_jpegs_of_816_pixels_unless_told_otherwise(tmp_path):
-    root = layouts.write_adience(tmp_path / "adience", num_subjects=5)
+    root = write_adience(tmp_path / "adience", num_subjects=5)
     with Image.open(next(root.rglob("*.jpg"))) as image:
         assert (image.format, image.size, image.mode) == ("JPEG", (816, 816), "RGB")
 
@@ -90,7 +91,7 @@ def test_some_photos_show_two_faces(tree):
 
 
 def test_a_larger_miniature_has_every_group_the_odd_labels_and_adiences_imbalance():
-    subjects = cast_subjects(300, seed=0)
+    subjects = random_subjects(300, seed=0)
     labels = Counter(subject.age_label for subject in subjects)
     assert set(ADIENCE_8.labels) < set(labels)
     assert {"None", "(25, 23)", "(8, 23)", "(27, 32)", "(38, 42)", "(38, 48)", "35", "13", "22"} < set(labels)
@@ -100,14 +101,14 @@ def test_a_larger_miniature_has_every_group_the_odd_labels_and_adiences_imbalanc
 
 
 def test_the_default_miniature_has_all_groups_both_genders_and_some_odd_labels():
-    subjects = cast_subjects(48, seed=0)
+    subjects = random_subjects(48, seed=0)
     assert set(ADIENCE_8.labels) < {subject.age_label for subject in subjects}
     for fold in range(5):
         assert {subject.person.gender for subject in subjects if subject.fold == fold} == {"female", "male"}
 
 
 def test_ages_agree_with_their_labels():
-    for subject in cast_subjects(300, seed=2):
+    for subject in random_subjects(300, seed=2):
         if subject.age_label in ADIENCE_8.labels:
             assert ADIENCE_8.group_of(subject.person.age) == ADIENCE_8.index(subject.age_label)
         elif subject.age_label.isdecimal():
@@ -115,32 +116,32 @@ def test_ages_agree_with_their_labels():
 
 
 def test_group_shares_of_many_subjects_are_the_stated_weights():
-    subjects = [one for one in cast_subjects(2000, seed=0) if one.age_label in ADIENCE_8.labels]
+    subjects = [one for one in random_subjects(2000, seed=0) if one.age_label in ADIENCE_8.labels]
     shares = np.array([sum(one.age_label == label for one in subjects) for label in ADIENCE_8.labels]) / len(subjects)
     np.testing.assert_allclose(shares, np.array(GROUP_WEIGHTS) / sum(GROUP_WEIGHTS), atol=0.015)
 
 
 def test_another_seed_draws_other_people():
-    widths = [{one.person.face_width for one in cast_subjects(50, seed)} for seed in (0, 1)]
+    widths = [{one.person.face_width for one in random_subjects(50, seed)} for seed in (0, 1)]
     assert not widths[0] & widths[1]
 
 
 def test_subjects_have_as_many_photos_as_asked_for_on_average():
-    subjects = cast_subjects(400, seed=0)
+    subjects = random_subjects(400, seed=0)
     for mean in (2.5, 6.0):
         assert len(take_photos(subjects, 0, mean)) / 400 == pytest.approx(mean, rel=0.05)
 
 
 def test_fewer_subjects_than_folds_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least 5 subjects, got 4"):
-        layouts.write_adience(tmp_path / "a", num_subjects=4)
+        write_adience(tmp_path / "a", num_subjects=4)
     assert not (tmp_path / "a").exists()
 
 
 def test_a_pack_has_its_tables_and_labels(tmp_path):
-    layouts.write_fairface(tmp_path, num_subjects=60, size_px=16)
-    layouts.write_utkface(tmp_path, num_subjects=60, size_px=16)
-    assert min(subject.person.age for subject in cast_subjects(60, seed=0)) < 1  # UTKFace calls them 1 year old
+    write_fairface(tmp_path, num_subjects=60, size_px=16)
+    write_utkface(tmp_path, num_subjects=60, size_px=16)
+    assert min(subject.person.age for subject in random_subjects(60, seed=0)) < 1  # UTKFace calls them 1 year old
     for corpus in ("fairface", "utkface"):
         header, *lines = (tmp_path / f"face-{corpus}" / "faces.csv").read_text().splitlines()
         assert header == "file,subject,age,gender,source"
@@ -167,7 +168,7 @@ def test_a_complete_miniature_is_not_drawn_again(tmp_path, write, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["missing picture", "short picture", "no marker left", "broken marker"])
 def test_a_damaged_miniature_is_written_anew(tmp_path, damage):
-    folder = layouts.write_adience(tmp_path / "m", num_subjects=5, size_px=16)
+    folder = write_adience(tmp_path / "m", num_subjects=5, size_px=16)
     before = files_of(folder)
     picture = next(folder.rglob("*.jpg"))
     if damage == "missing picture":
@@ -178,7 +179,7 @@ def test_a_damaged_miniature_is_written_anew(tmp_path, damage):
         (folder / writing.MARKER).write_text("{")
     else:
         (folder / writing.MARKER).write_text(json.dumps({"parameters": {}}))
-    layouts.write_adience(folder, num_subjects=5, size_px=16)
+    write_adience(folder, num_subjects=5, size_px=16)
     assert files_of(folder) == before
 
 
@@ -193,18 +194,18 @@ def test_a_killed_run_leaves_no_miniature_and_the_next_run_writes_it(tmp_path, m
 
     monkeypatch.setattr(writing, "draw_face", killed)
     with pytest.raises(KeyboardInterrupt):
-        layouts.write_adience(tmp_path / "m", num_subjects=5, size_px=16)
+        write_adience(tmp_path / "m", num_subjects=5, size_px=16)
     assert not (tmp_path / "m").exists()
     monkeypatch.setattr(writing, "draw_face", draw_face)
-    layouts.write_adience(tmp_path / "m", num_subjects=5, size_px=16)
-    layouts.write_adience(tmp_path / "other", num_subjects=5, size_px=16)
+    write_adience(tmp_path / "m", num_subjects=5, size_px=16)
+    write_adience(tmp_path / "other", num_subjects=5, size_px=16)
     assert files_of(tmp_path / "m") == files_of(tmp_path / "other")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "other"]
 
 
 def test_other_parameters_replace_a_miniature(tmp_path):
-    layouts.write_adience(tmp_path / "m", num_subjects=5, size_px=16)
-    layouts.write_adience(tmp_path / "m", num_subjects=6, size_px=16)
+    write_adience(tmp_path / "m", num_subjects=5, size_px=16)
+    write_adience(tmp_path / "m", num_subjects=6, size_px=16)
     assert writing.is_complete(tmp_path / "m")
     assert json.loads((tmp_path / "m" / writing.MARKER).read_text())["parameters"]["num_subjects"] == 6
 
@@ -212,11 +213,11 @@ def test_other_parameters_replace_a_miniature(tmp_path):
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(FileExistsError, match="holds something that is not a miniature"):
-        layouts.write_adience(tmp_path, num_subjects=5, size_px=16)
+        write_adience(tmp_path, num_subjects=5, size_px=16)
     assert files_of(tmp_path) == {"thesis.txt": b"years of work"}
 
 
 def test_an_empty_folder_may_become_a_miniature(tmp_path):
     (tmp_path / "m").mkdir()
-    layouts.write_folder(tmp_path / "m", num_subjects=5, size_px=16)
+    write_folder(tmp_path / "m", num_subjects=5, size_px=16)
     assert writing.is_complete(tmp_path / "m")
