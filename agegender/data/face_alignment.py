@@ -58,8 +58,8 @@ def reference_points(size_px: int, crop: str) -> np.ndarray:
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the rotation, scaling and shift that bring ``points`` nearest to ``targets``, both (n, 2), as (2, 3).
 
-    Least squares without reflection (Umeyama 1991, IEEE TPAMI 13(4)). In the plane that is one complex factor and a
-    shift. Raises ``ValueError`` when all points are one.
+    Least squares without reflection (Umeyama 1991, IEEE TPAMI 13(4)): in the plane one complex factor and a shift.
+    Raises ``ValueError`` when all points are one.
     """
     here, there = points @ (1, 1j), targets @ (1, 1j)
     centred = here - here.mean()
@@ -122,13 +122,11 @@ def cache_aligned_faces(
 ) -> ExampleCache:
     """Find, align and cache the faces of ``manifest`` in ``folder``, or take them from there.
 
-    A manifest that is aligned already needs no detection (``cache_images``). In any other, a picture without a face,
-    with several, with one that is not fully inside or that is small goes to the quarantine with that reason. The faces
-    found are kept too (``find_faces``), so that another size or crop does not look again.
+    A manifest that is aligned already needs no detection (``cache_images``). In any other, a picture without one
+    usable face (``Detection.problem``) goes to the quarantine. What is found is kept too (``find_faces``).
 
     Raises ``TooManyQuarantinedError`` when more than ``MAX_UNREADABLE_SHARE`` of the files cannot be decoded, or more
-    than ``MAX_FACELESS_SHARE`` cannot be used for any reason; ``ImportError`` when the detector is not installed;
-    ``OSError`` when the disk is full.
+    than ``MAX_FACELESS_SHARE`` cannot be used; ``ImportError`` when the detector is not installed.
     """
     if manifest.is_aligned:
         return cache_images(manifest, folder, size_px, resize)
@@ -159,10 +157,9 @@ class Detection:
 
     @property
     def problem(self) -> str | None:
-        """Why the picture does not show one usable face, ``None`` if it does.
+        """Why the picture does not show one usable face, ``None`` if it does, as published for the IMDB faces.
 
-        As published for the IMDB faces: exactly one box, fully inside the picture, and wider and higher than a tenth
-        of it.
+        One face is exactly one box, fully inside the picture, and wider and higher than a tenth of it.
         """
         if len(self.faces) != 1:
             return SEVERAL_FACES if len(self.faces) else NO_FACE
@@ -193,7 +190,7 @@ def find_faces(paths: Sequence[Path], folder: Path | None, detector: FaceDetecto
         starts = range(0, len(missing), _AT_ONCE)
         for first in tqdm(starts, f"finding faces, {_AT_ONCE} pictures at once", mininterval=2, disable=not missing):
             batch = missing[first : first + _AT_ONCE]
-            pictures = list(threads.map(lambda item: _decoded(item[1]), batch))
+            pictures = list(threads.map(_decoded, batch))
             good = [(key, image) for (key, _), image in zip(batch, pictures, strict=True) if not isinstance(image, str)]
             for (key, image), faces in zip(good, detector.find([image for _, image in good]), strict=True):
                 known[key] = Detection(image.shape[1], image.shape[0], faces)
@@ -214,9 +211,9 @@ def _key(path: Path) -> str:
         return f"unreadable {path}"
 
 
-def _decoded(path: Path) -> np.ndarray | str:
+def _decoded(item: tuple[str, Path]) -> np.ndarray | str:
     try:
-        return decode_whole(path, LONGEST_PX)
+        return decode_whole(item[1], LONGEST_PX)
     except UnreadableFileError as error:
         return str(error)
 

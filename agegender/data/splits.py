@@ -99,10 +99,9 @@ def folds_of(
 ) -> np.ndarray:
     """Return the published folds where the corpus has them, subject-disjoint folds drawn with ``seed`` where not.
 
-    Published parts without one for the test (``train`` and ``validation``) are no folds, so these are drawn. ``table``
-    is the whole table from which ``examples`` come, before anything was set aside: who reads the same table then has
-    the same folds, whatever could be decoded, found or used. Raises ``ValueError`` as ``published_folds`` does, and
-    for subjects that are not in the table.
+    Published parts without one for the test are no folds, so these are drawn. ``table`` is the whole table from which
+    ``examples`` come: who reads the same table has the same folds, whatever could be decoded, found or used. Raises
+    ``ValueError`` as ``published_folds`` does, and for subjects that are not in the table.
     """
     table = examples if table is None else table
     published = table["published_split"].str.lower()
@@ -189,8 +188,8 @@ def split_as_published(
     """Split as the Levi-Hassner list builder does: validation images are drawn at random from the training subjects.
 
     The pool (all folds but one) is shuffled; its first ``n // 10`` images validate, and training starts at image
-    ``n // 10 + 1``, so that one image is in neither list (``is_off_by_one=False`` puts it back into training). The
-    original shuffles without a seed; here ``seed`` makes it repeatable. Test images are shuffled too.
+    ``n // 10 + 1``, so that one image is in neither list (``is_off_by_one=False`` puts it back into training). Test
+    images are shuffled too. The original has no seed.
 
     The original shuffles and cuts the *lines* of the fold files and drops those without labels afterwards. With
     ``repeats`` (examples,) an example counts as that many lines, and all of them are in its part; ``num_other_lines``
