@@ -29,7 +29,7 @@ MAY_IMPORT = {
 }
 """Room -> the other rooms that it may import. It always knows itself."""
 WITHOUT_TORCH = re.compile(r"agegender\.(evaluation|corpora)(\..*)?|agegender\.data\.(manifest|splits|audio)")
-TORCH = {"torch", "torchvision", "torchaudio", "lightning", "torchmetrics"}
+TORCH = {"torch", "torchvision", "torchaudio"}
 TREE = (
     "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "Snakefile",
     "pyproject.toml", "requirements.lock", "detector.lock", "constraints.txt", "environment.yml", ".ci/run",

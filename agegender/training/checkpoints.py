@@ -1,6 +1,7 @@
 """Weights as safetensors, with what is needed to build the model again; training checkpoints, and what ends them."""
 
 import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -9,6 +10,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from agegender.files import replaced_atomically, write_text
+from agegender.training.config import TrainingConfig, is_better
+
+WEIGHTS = "model.safetensors"
+"""The selected weights; the notebook that tests them writes the file again, with the facts that describe them."""
+LAST_WEIGHTS = "last.safetensors"
+"""The weights of the last step of a run that did not diverge."""
+CHECKPOINT = "last.ckpt"
+ENDED = "ended.json"
+"""Takes the place of the checkpoint when nothing is left to train: it is three times as large as the weights."""
 
 
 def save_weights(model: nn.Module, path: Path, facts: dict | None = None) -> None:
@@ -73,20 +83,78 @@ def read_facts(path: Path) -> dict:
         raise ValueError(f"{path} is no safetensors file, or half of one: {error}") from error
 
 
-def step_of(checkpoint: Path) -> int:
-    """Return the optimiser step at which a training checkpoint was written.
+@dataclass
+class TrainingState:
+    """What a resumed run needs to know of the validations before, beside weights, optimiser and schedule.
+
+    ``best`` is what the selection compares, of the best validation so far; ``seconds`` is wall time and
+    ``peak_memory_mb`` that of the device or of the process, both including the time before an interruption.
+    """
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=dict)
+    selected_step: int = 0
+    num_since_best: int = 0
+    num_drops: int = 0
+    diverged_at_step: int | None = None
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+    def judge(self, scores: dict[str, float], step: int, config: TrainingConfig) -> bool:
+        """Note what a validation found, and return whether the weights of this ``step`` are to be kept."""
+        if is_better(scores, self.best):
+            self.best, self.num_since_best = scores, 0
+        else:
+            self.num_since_best += 1
+            self.num_drops += config.plateau is not None and self.num_since_best % config.plateau == 0
+        is_kept = self.num_since_best == 0 or not config.selects_best
+        self.selected_step = step if is_kept else self.selected_step
+        return is_kept
+
+
+def write_checkpoint(
+    path: Path,
+    step: int,
+    identity: dict,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    state: TrainingState,
+) -> None:
+    """Write all from which a killed run goes on after ``step``; it takes the place of the checkpoint before."""
+    content = {"step": step, "identity": identity, "state": asdict(state), "model": model.state_dict()}
+    with replaced_atomically(path) as temporary:
+        torch.save(content | {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, temporary)
+
+
+def read_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    state: TrainingState,
+) -> None:
+    """Change all four to what they were when the checkpoint was written."""
+    content = _opened(path)
+    for part, name in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
+        part.load_state_dict(content[name])
+    for name, value in content["state"].items():
+        setattr(state, name, value)
+
+
+def step_to_go_on_from(folder: Path, identity: dict) -> int:
+    """Return the step of the checkpoint of this run, 0 when there is none; that of another run is set aside.
 
     Raises ``ValueError`` for a file that is damaged: a run starts anew when it is deleted.
     """
-    return _opened(checkpoint)[0]
-
-
-def differences(checkpoint: Path, identity: dict) -> list[str]:
-    """Say in what the run that wrote a training checkpoint differs from the run ``identity``.
-
-    A checkpoint that does not say of which run it is differs in nothing. Raises ``ValueError`` for a damaged one.
-    """
-    return _differences(_opened(checkpoint)[1].get("identity", identity), identity)
+    checkpoint = folder / CHECKPOINT
+    if not checkpoint.exists():
+        return 0
+    content = _opened(checkpoint)
+    if changes := _differences(content["identity"], identity):
+        _set_aside(checkpoint, changes)
+        return 0
+    return int(content["step"])
 
 
 def write_end(path: Path, identity: dict, result: dict) -> None:
@@ -94,10 +162,25 @@ def write_end(path: Path, identity: dict, result: dict) -> None:
     write_text(path, json.dumps({"identity": identity, "result": result}))
 
 
-def read_end(path: Path, identity: dict) -> tuple[dict, list[str]]:
-    """Return what ``write_end`` wrote, and in what the run that wrote it differs from the run ``identity``."""
-    end = json.loads(path.read_text(encoding="utf-8"))
-    return end["result"], _differences(end["identity"], json.loads(json.dumps(identity)))
+def end_before(folder: Path, identity: dict) -> dict | None:
+    """Return how the training of this run ended, if it has; the weights of another one are set aside."""
+    ended, weights = folder / ENDED, folder / WEIGHTS
+    if not (ended.is_file() and weights.is_file()):
+        ended.unlink(missing_ok=True)
+        return None
+    end = json.loads(ended.read_text(encoding="utf-8"))
+    changes = _differences(end["identity"], json.loads(json.dumps(identity)))
+    if not changes:
+        return end["result"]
+    ended.unlink()
+    _set_aside(weights, changes)
+    return None
+
+
+def _set_aside(file: Path, changes: list[str]) -> None:
+    before = file.with_stem(f"{file.stem}.before")
+    file.replace(before)
+    print(f"starting anew: {file.name} is of a run with {'; '.join(changes)}; kept as {before.name}", flush=True)
 
 
 def _differences(saved: dict, identity: dict) -> list[str]:
@@ -106,10 +189,10 @@ def _differences(saved: dict, identity: dict) -> list[str]:
     ]
 
 
-def _opened(checkpoint: Path) -> tuple[int, dict]:
+def _opened(checkpoint: Path) -> dict:
     try:
         content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-        return int(content["global_step"]), content["agegender"]
+        return {name: content[name] for name in ("step", "identity", "state", "model", "optimizer", "schedule")}
     except Exception as error:
         kind = type(error).__name__  # torch's own message advises to run whatever code the file holds
         raise ValueError(f"{checkpoint} is damaged ({kind}): delete it to start this run anew") from error

@@ -78,14 +78,14 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
 
 
-def precision_here(precision: Precision, accelerator: str = "auto") -> Precision:
-    """Return ``precision`` where the device computes in it, and ``"32-true"`` where bfloat16 would be emulated.
+def precision_here(precision: Precision, device: str = "cpu") -> Precision:
+    """Return ``precision`` where the device (``"cpu"`` or ``"cuda"``) has it, else ``"32-true"``: bfloat16 is emulated.
 
-    On an older processor emulation takes four times as long as single precision. ``accelerator`` is Lightning's.
+    On an older processor emulation takes four times as long as single precision.
     """
     if precision == "32-true":
         return precision
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+    if device == "cuda":
         return precision if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # asks oneDNN, which may be told to use less than there is
     return precision if has_bf16 and torch.cpu.get_capabilities().get("avx512_bf16", True) else "32-true"

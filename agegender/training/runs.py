@@ -21,7 +21,7 @@ from agegender.training.prediction import PRECISION, Prepare
 from agegender.training.provenance import circumstances, predictions_hash, weights_hash
 from agegender.training.settings import plain, red_channel, settings_of_heads
 
-_PACKAGES = ("agegender", "torch", "torchvision", "lightning", "numpy", "pandas", "pillow", "scikit-learn")
+_PACKAGES = ("agegender", "torch", "torchvision", "numpy", "pandas", "pillow", "scikit-learn")
 
 
 def predictions_table(

@@ -23,8 +23,7 @@ from agegender.evaluation.metrics import group_columns
 from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS, answers_of
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.normalisation import ShiftBatchNorm
-from agegender.training.checkpoints import load_weights
-from agegender.training.fit import LAST_WEIGHTS, WEIGHTS
+from agegender.training.checkpoints import LAST_WEIGHTS, WEIGHTS, load_weights
 from agegender.training.prediction import Prepare, predict
 from agegender.training.runs import BegunRun, predictions_table
 

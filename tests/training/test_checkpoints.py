@@ -6,7 +6,7 @@ from torch import nn
 from agegender.models.heads import ClassHead, TwoClasses
 from agegender.models.multitask import MultiTaskModel
 from agegender.training import checkpoints
-from agegender.training.checkpoints import differences, load_encoder, load_weights, read_facts, save_weights, step_of
+from agegender.training.checkpoints import load_encoder, load_weights, read_facts, save_weights, step_to_go_on_from
 
 
 def net(width=3, seed=0):
@@ -132,24 +132,27 @@ def test_a_full_disk_leaves_the_weights_that_were_there(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+IDENTITY = {"seed": 3, "num_steps": 20, "patience": None}
+
+
 def written(path, **content):
-    torch.save({"global_step": 35, "w": torch.zeros(300), "agegender": {"identity": {"seed": 3}}} | content, path)
+    parts = {"model": {"w": torch.zeros(300)}, "optimizer": {}, "schedule": {}, "state": {}}
+    torch.save({"step": 35, "identity": IDENTITY} | parts | content, path)
     return path
 
 
-def test_the_step_of_a_checkpoint_is_read(tmp_path):
-    assert step_of(written(tmp_path / "last.ckpt")) == 35
+def test_the_step_of_a_checkpoint_of_this_run_is_read(tmp_path):
+    written(tmp_path / "last.ckpt")
+    assert step_to_go_on_from(tmp_path, IDENTITY) == 35
+    assert step_to_go_on_from(tmp_path / "empty", IDENTITY) == 0
 
 
-def test_the_differences_of_two_runs_are_named_with_both_values(tmp_path):
-    identity = {"seed": 3, "num_steps": 20, "patience": None}
-    path = written(tmp_path / "last.ckpt", agegender={"identity": identity})
-    assert differences(path, identity) == []
-    assert differences(path, {"seed": 4, "num_steps": 20, "patience": 2}) == ["seed 3, not 4", "patience None, not 2"]
-
-
-def test_a_checkpoint_that_does_not_say_of_which_run_it_is_differs_in_nothing(tmp_path):
-    assert differences(written(tmp_path / "last.ckpt", agegender={}), {"seed": 3}) == []
+def test_the_checkpoint_of_another_run_is_set_aside_and_the_differences_named_with_both_values(tmp_path, capsys):
+    before = written(tmp_path / "last.ckpt").read_bytes()
+    assert step_to_go_on_from(tmp_path, {"seed": 4, "num_steps": 20, "patience": 2}) == 0
+    assert "last.ckpt is of a run with seed 3, not 4; patience None, not 2; kept as" in capsys.readouterr().out
+    assert (tmp_path / "last.before.ckpt").read_bytes() == before
+    assert not (tmp_path / "last.ckpt").exists()
 
 
 class Evil:
@@ -159,14 +162,13 @@ class Evil:
 
 @pytest.mark.parametrize(
     "content",
-    [{"agegender": {}}, {"global_step": 3}, {"global_step": 3, "agegender": {"identity": {}}, "code": Evil()}, [1, 2]],
+    [{"state": {}}, {"step": 3, "identity": {}}, {"step": 3, "code": Evil()}, [1, 2]],
     ids=["no step", "of others", "code", "list"],
 )
 def test_a_checkpoint_of_something_else_is_refused_and_its_code_not_run(tmp_path, content):
     torch.save(content, tmp_path / "last.ckpt")
-    for read in (lambda path: step_of(path), lambda path: differences(path, {})):
-        with pytest.raises(ValueError, match=r"last\.ckpt is damaged \(.*\): delete it to start this run anew"):
-            read(tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"last\.ckpt is damaged \(.*\): delete it to start this run anew"):
+        step_to_go_on_from(tmp_path, IDENTITY)
 
 
 @pytest.mark.parametrize("length", [0, 100, -1])
@@ -174,4 +176,4 @@ def test_half_a_checkpoint_is_refused(tmp_path, length):
     path = written(tmp_path / "last.ckpt")
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match=r"last\.ckpt is damaged"):
-        step_of(path)
+        step_to_go_on_from(tmp_path, IDENTITY)

@@ -207,7 +207,7 @@ def test_where_data_and_run_lay_on_the_machine_is_not_recorded(folder):
 def test_the_record_says_with_which_versions_it_was_made(folder):
     finish(folder)
     versions = read_run(folder).record["versions"]
-    assert {"python", "agegender", "torch", "lightning", "numpy", "pandas"} <= versions.keys()
+    assert {"python", "agegender", "torch", "numpy", "pandas"} <= versions.keys()
     assert versions["numpy"] == np.__version__
 
 
