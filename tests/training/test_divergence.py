@@ -56,7 +56,7 @@ def test_a_run_whose_loss_is_no_number_ends_at_the_next_validation_and_names_the
 
 
 def test_one_lost_step_is_enough_even_if_validation_is_sound(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.optim.SGD, "step", lambda self, closure=None: closure() and None)  # weights stay finite
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self, closure=None: None)  # weights stay finite
     _, result, _ = run(tmp_path, lost_at=8)
     assert result.diverged_at_step == 8
     assert [line["step"] for line in result.history] == [5]
