@@ -29,8 +29,7 @@ _EPOCH = 719163  # the ordinal of 1970-01-01, where numpy's dates begin
 _LAST = 3652059  # the ordinal of 9999-12-31
 
 _FIELDS = ("dob", "photo_taken", "full_path", "gender", "face_score", "second_face_score")
-_PERSON = {"imdb": "celeb_id", "wiki": "name"}
-"""The field that says who is shown; only IMDB numbers its people."""
+_PERSON = {"imdb": "celeb_id", "wiki": "name"}  # the field that says who is shown; only IMDB numbers its people
 
 
 def read(
@@ -43,9 +42,8 @@ def read(
 ) -> Manifest:
     """Read ``imdb.mat`` or ``wiki.mat`` below ``root`` and find the pictures that it lists, in the order of the table.
 
-    The table is looked for in ``root/imdb``, ``root/imdb_crop``, ``root/imdb/imdb_crop`` and ``root`` itself, the
-    pictures in an ``imdb_crop`` there and beside the table (``wiki`` likewise). With ``labels_only`` no picture needs
-    to be there.
+    The table is looked for in ``root/imdb``, ``root/imdb_crop``, ``root/imdb/imdb_crop`` and ``root``, the pictures in
+    an ``imdb_crop`` there and beside the table (``wiki`` likewise). With ``labels_only`` no picture is looked for.
 
     ``age_of="years_apart"`` takes the year of birth from the year of the photograph (published: whole years, one too
     many when the birthday was still to come). ``"mid_year"`` is the age in years, with decimals, on 30 June of the
@@ -61,8 +59,7 @@ def read(
     no day of birth, no year, a gender that is neither 0 nor 1, a missing picture. Births before the year 1 (a day
     number of 0, say) are filtered: the published rule makes people of about 2000 years of them.
 
-    Raises ``FileNotFoundError`` without a table, ``ValueError`` for a broken one, for an unknown ``corpus`` or
-    ``age_of`` and when no row is left, and ``TooManyQuarantinedError``.
+    Raises ``FileNotFoundError`` without a table, ``ValueError`` for a broken one and when no row is left.
     """
     if corpus not in CORPORA or age_of not in AGES:
         raise ValueError(f"expected one of {CORPORA} and one of {AGES}, got {corpus!r} and {age_of!r}")
@@ -74,10 +71,9 @@ def read(
     if not labels_only:
         faults = faults.mask(wanted & ~is_present(pictures, rows["path"].where(wanted, "")), "missing file")
     if (wanted := faults.isna() & filtered.isna()).sum() == 0:
-        counts = faults.fillna(filtered).value_counts().head(5)
-        raise ValueError(
-            f"{table}: none of {len(rows)} rows is left: {'; '.join(f'{n} x {reason}' for reason, n in counts.items())}"
-        )
+        counts = faults.fillna(filtered).value_counts().head(5).items()
+        reasons = "; ".join(f"{number} x {reason}" for reason, number in counts)
+        raise ValueError(f"{table}: none of {len(rows)} rows is left: {reasons}")
     _, aside = set_aside(rows, faults)
     manifest = build_manifest(
         _examples(rows[wanted], fields[_PERSON[corpus]][wanted], corpus),
@@ -93,8 +89,8 @@ def read(
 def ages(birth: np.ndarray, photo_year: np.ndarray, age_of: str = "years_apart") -> np.ndarray:
     """Return ages in years from births (``datetime64[D]``) and years (float), NaN where either is unknown.
 
-    ``years_apart``: the difference of the years. ``mid_year``: completed years on 30 June, and the share of the year
-    that has passed since the last birthday; somebody born on 29 February has it on 1 March in other years.
+    ``mid_year``: completed years on 30 June, and the share of the year that has passed since the last birthday;
+    somebody born on 29 February has it on 1 March in other years.
     """
     known = ~np.isnat(birth) & np.isfinite(photo_year)
     birth, year = birth[known], photo_year[known].astype("int64")
@@ -202,34 +198,31 @@ def _examples(rows: pd.DataFrame, person: np.ndarray, corpus: str) -> pd.DataFra
 def struct_fields(path: Path, variable: str, fields: Sequence[str]) -> dict[str, np.ndarray]:
     """Return ``fields`` of the struct ``variable`` in a MATLAB file, each as a one-dimensional array of equal length.
 
-    Numbers come as float64, cells as objects (see ``texts``). Raises ``FileNotFoundError`` for a missing file, and
-    ``ValueError`` naming the file and what was found for a file that is damaged, cut short or of version 7.3 (HDF5),
-    and for a variable or field that is missing, is not what it should be or has another length than the first field.
+    Numbers come as float64, cells as objects (see ``texts``). Raises ``ValueError`` naming the file and what was found
+    for one that is damaged, cut short or of version 7.3 (HDF5), and for a variable or field that is missing, is not
+    what it should be or has another length than the first field.
     """
     struct = _load(Path(path), variable)
     if struct.dtype.names is None or struct.size != 1:
         raise ValueError(f"{path}: {variable!r} is not one struct but {struct.dtype} of shape {struct.shape}")
     missing = [name for name in fields if name not in struct.dtype.names]
     if missing:
-        raise ValueError(
-            f"{path}: {variable!r} lacks the fields {', '.join(missing)}; it has {', '.join(struct.dtype.names)}"
-        )
-    found = {name: np.ravel(struct.ravel()[0][name]) for name in fields}
-    lengths = {name: len(values) for name, values in found.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(
-            f"{path}: the fields of {variable!r} differ in length: "
-            + ", ".join(f"{name} {length}" for name, length in lengths.items())
-        )
-    return {name: _plain(path, name, values) for name, values in found.items()}
+        found = ", ".join(struct.dtype.names)
+        raise ValueError(f"{path}: {variable!r} lacks the fields {', '.join(missing)}; it has {found}")
+    arrays = {name: np.ravel(struct.ravel()[0][name]) for name in fields}
+    if len({len(values) for values in arrays.values()}) != 1:
+        lengths = ", ".join(f"{name} {len(values)}" for name, values in arrays.items())
+        raise ValueError(f"{path}: the fields of {variable!r} differ in length: {lengths}")
+    for name, values in arrays.items():
+        if values.dtype.kind not in "Obiuf":
+            raise ValueError(f"{path}: the field {name!r} holds neither numbers nor cells but {values.dtype}")
+    return {name: values if values.dtype.kind == "O" else values.astype("float64") for name, values in arrays.items()}
 
 
 def texts(cells: np.ndarray) -> list[str]:
     """Return the text of each cell, ``""`` for a cell that is empty or holds no text."""
-    return [
-        str(cell.flat[0]).strip() if isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size else ""
-        for cell in cells
-    ]
+    is_text = [isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size > 0 for cell in cells]
+    return [str(cell.flat[0]).strip() if has_text else "" for cell, has_text in zip(cells, is_text, strict=True)]
 
 
 def dates(datenums: np.ndarray) -> np.ndarray:
@@ -245,24 +238,13 @@ def dates(datenums: np.ndarray) -> np.ndarray:
 
 
 def _load(path: Path, variable: str) -> np.ndarray:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
     try:
         contents = loadmat(path, variable_names=[variable])
     except NotImplementedError as error:
-        raise ValueError(
-            f"{path} is a MATLAB file of version 7.3 (HDF5): save it as version 7, with save(..., '-v7')"
-        ) from error
+        advice = "save it as version 7, with save(..., '-v7')"
+        raise ValueError(f"{path} is a MATLAB file of version 7.3 (HDF5): {advice}") from error
     except Exception as error:  # of a damaged file scipy raises whatever it stumbles over
         raise ValueError(f"{path} is damaged, cut short or no MATLAB file ({error}): unpack it again") from error
     if variable not in contents:
         raise ValueError(f"{path} holds no variable {variable!r}: is it the file of another corpus?")
     return np.asarray(contents[variable])
-
-
-def _plain(path: Path, name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "O":
-        return values
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{path}: the field {name!r} holds neither numbers nor cells but {values.dtype}")
-    return values.astype("float64")

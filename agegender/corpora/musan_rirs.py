@@ -39,7 +39,7 @@ def read_rirs(root: Path) -> Manifest:
     return _read(_base(base, "simulated_rirs", ROOMS), "rirs", ROOMS)
 
 
-def read_surroundings(data: Path, cache: Path) -> AudioAugmentation | None:
+def read_augmentation(data: Path, cache: Path) -> AudioAugmentation | None:
     """Read ``data / "musan"`` and ``data / "rirs"``, decoded into ``cache``; ``None`` when neither folder is there.
 
     Raises ``FileNotFoundError`` when only one of them is, and otherwise as their readers and ``cache_clips`` do.

@@ -57,7 +57,7 @@ def trials(path: Path, manifest: Manifest) -> pd.DataFrame:
     rows = {clip: row for row, clip in enumerate(manifest.examples["clip"])}
     subject = manifest.examples["subject"].to_numpy()
     found = []
-    for line, fields in _lines(path, 3):
+    for line, fields in _lines(Path(path)):
         if fields[0] not in ("0", "1"):
             raise ValueError(f"{path}, line {line}: expected 0 or 1 and two clips, found {' '.join(fields)!r}")
         for clip in fields[1:]:
@@ -95,16 +95,14 @@ def _clips(root: Path) -> pd.DataFrame:
     return table.sort_values(["clip", "path"], ignore_index=True)
 
 
-def _lines(path: Path, width: int) -> list[tuple[int, list[str]]]:
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """Return number and fields of each line that is not blank."""
-    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     lines = [(line, text.split()) for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)]
-    lines = [(line, fields) for line, fields in lines if fields]
     for line, fields in lines:
-        if len(fields) != width:
-            raise ValueError(f"{path}, line {line}: expected {width} fields, found {' '.join(fields)!r}")
-    if not lines:
+        if fields and len(fields) != 3:
+            raise ValueError(f"{path}, line {line}: expected 3 fields, found {' '.join(fields)!r}")
+    if not any(fields for _, fields in lines):
         raise ValueError(f"{path} is empty")
-    return lines
+    return [(line, fields) for line, fields in lines if fields]

@@ -74,7 +74,7 @@ def data(tmp_path_factory):
 
 
 def test_rooms_music_talkers_and_noises_come_from_their_own_folders_with_the_published_ratios(data, tmp_path):
-    room, music, babble, noise = musan_rirs.read_surroundings(data, tmp_path).effects
+    room, music, babble, noise = musan_rirs.read_augmentation(data, tmp_path).effects
     assert set(room.rooms.manifest.examples["corpus"]) == {"rirs"}
     kinds = [set(effect.sounds.manifest.examples["kind"]) for effect in (music, babble, noise)]
     assert kinds == [{"music"}, {"speech"}, {"noise"}]
@@ -83,7 +83,7 @@ def test_rooms_music_talkers_and_noises_come_from_their_own_folders_with_the_pub
 
 
 def test_without_either_folder_there_is_nothing_to_add_and_one_alone_is_a_mistake(data, tmp_path):
-    assert musan_rirs.read_surroundings(tmp_path, tmp_path / "cache") is None
+    assert musan_rirs.read_augmentation(tmp_path, tmp_path / "cache") is None
     (tmp_path / "rirs").symlink_to(data / "rirs")
     with pytest.raises(FileNotFoundError, match=r"musan does not exist: .* take the other folder away"):
-        musan_rirs.read_surroundings(tmp_path, tmp_path / "cache")
+        musan_rirs.read_augmentation(tmp_path, tmp_path / "cache")

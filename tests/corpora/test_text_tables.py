@@ -1,6 +1,7 @@
+import pandas as pd
 import pytest
 
-from agegender.corpora.tables import read_table
+from agegender.corpora.tables import first_reason, is_present, parse_rows, read_table, set_aside
 
 
 @pytest.fixture
@@ -60,3 +61,28 @@ def test_a_column_that_stands_twice_is_refused(table):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.csv does not exist"):
         read_table(tmp_path / "nothing.csv", ("a",))
+
+
+def test_of_several_faults_a_row_is_set_aside_for_the_first_with_its_line():
+    rows = pd.DataFrame({"path": ["a", "b", "c"]}, index=[2, 3, 5])
+    is_wrong, is_missing = (pd.Series(flags, index=rows.index) for flags in ([False, True, True], [False, False, True]))
+    good, aside = set_aside(rows, first_reason((is_wrong, "wrong " + rows["path"]), (is_missing, "missing")))
+    assert good["path"].tolist() == ["a"]
+    assert aside.to_dict("records") == [
+        {"path": "b", "row": 3, "reason": "wrong b"}, {"path": "c", "row": 5, "reason": "wrong c"},
+    ]  # fmt: skip
+
+
+def test_a_row_that_cannot_be_parsed_keeps_the_message_as_its_reason():
+    found = parse_rows(lambda text: {"number": float(text)}, pd.Series(["1.5", "x"], index=[2, 4]))
+    assert found["number"].tolist()[0] == 1.5
+    assert found["reason"].isna().tolist() == [True, False]
+    assert found.loc[4, "reason"] == "could not convert string to float: 'x'"
+
+
+def test_only_a_file_inside_the_folder_is_present(tmp_path):
+    (tmp_path / "in/deep").mkdir(parents=True)
+    for name in ("in/deep/a.jpg", "in/b c.jpg", "d.jpg"):
+        (tmp_path / name).touch()
+    paths = ["deep/a.jpg", "b c.jpg", "deep", "deep/x.jpg", "../d.jpg", str(tmp_path / "d.jpg"), ""]
+    assert is_present(tmp_path / "in", pd.Series(paths)).tolist() == [True, True, False, False, False, False, False]
