@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 PRESETS = Path("presets")
+STAGES = "stages.yaml"
+"""What all presets share, beside them: the stages of each paper, what each needs and writes. It is no preset."""
 RESULTS = Path("book/results")
 RECORDS = "-records"
 """Ending of the folder in ``runs/`` whose notebooks were computed from committed records."""
@@ -49,7 +51,7 @@ class Stage:
     reads: str = ""
     """The paper whose runs ``{records}`` names, if it is another one."""
     without: tuple[Values, ...] = ()
-    """Combinations of the matrix that are not run: those that agree with all values of one entry."""
+    """Combinations of the matrix that are not run: those that agree with one entry in all of its values (or lists)."""
     where: tuple[Values, ...] = ()
     """Other parameters of some runs: entries with ``runs``, matrix values that a run has to agree with, and
     ``parameters``, which take the place of the stage's. Of several entries the last counts."""
@@ -81,7 +83,7 @@ class Stage:
     def combinations(self) -> list[Values]:
         """Every combination of the values of the matrix, less those that ``without`` takes out."""
         every = [dict(zip(self.matrix, row, strict=True)) for row in itertools.product(*self.matrix.values())]
-        return [values for values in every if not any(entry.items() <= values.items() for entry in self.without)]
+        return [values for values in every if not any(agrees(values, entry) for entry in self.without)]
 
     @property
     def keeps_weights_of(self) -> tuple[str, ...] | None:
@@ -103,7 +105,7 @@ class Stage:
         known = {**values, **places, "preset": self.preset, "paper": self.paper, "run": run}
         own = dict(self.parameters)
         for entry in self.where:
-            own |= entry["parameters"] if entry["runs"].items() <= values.items() else {}
+            own |= entry["parameters"] if agrees(values, entry["runs"]) else {}
         filled = {key: value.format(**known) if isinstance(value, str) else value for key, value in own.items()}
         return {**values, **filled}
 
@@ -150,6 +152,19 @@ class Preset:
         return needed
 
 
+def agrees(values: Values, entry: Values) -> bool:
+    """Say whether a run has the value of ``entry``, or one of its list of values, under every key that it names.
+
+    >>> agrees({"model": "cnn", "fold": 1}, {"fold": [1, 2]})
+    True
+    """
+    return all(key in values and values[key] in _as_list(wanted) for key, wanted in entry.items())
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def check_keys(where: str, given: Values, allowed: tuple[str, ...]) -> None:
     """Raise `PresetError` for a key that is not one of ``allowed``."""
     for key in given:
@@ -193,12 +208,12 @@ def read_stage(where: str, preset: Values, paper: tuple[str, Values], stage: tup
 def check_runs(where: str, stage: Stage) -> None:
     """Raise `PresetError` when run names collide, or when a shown run is not one of them."""
     for entry in stage.without:
-        for key, value in entry.items():
+        for key, value in ((key, each) for key, wanted in entry.items() for each in _as_list(wanted)):
             if value not in stage.matrix.get(key, []):
                 raise PresetError(f"{where}: 'without' names {key}: {value!r}, which is not in the matrix")
     for entry in stage.where:
         check_keys(f"{where}: where", entry, ("runs", "parameters"))
-        if not any(entry.get("runs", {}).items() <= values.items() for values in stage.combinations):
+        if not any(agrees(values, entry.get("runs", {})) for values in stage.combinations):
             raise PresetError(f"{where}: no run is one 'where' {entry.get('runs')}")
     wanted = len(stage.combinations)
     if len(stage.runs) != wanted or not wanted:
@@ -206,6 +221,24 @@ def check_runs(where: str, stage: Stage) -> None:
     for run in stage.shown:
         if run not in stage.runs:
             raise PresetError(f"{where}: shown run {run!r} is not one of {', '.join(stage.runs)}")
+
+
+def together(shared: Values, own: Values, corpus: str | None) -> Values:
+    """Return the stages of a paper: those of ``presets/stages.yaml``, with what a preset says of each over it.
+
+    Parameters are put together, any other key of the preset takes the place of the shared one. A stage that the preset
+    sets to ``false`` is not run. ``{corpus}`` in a shared parameter is the ``corpus`` of the paper.
+    """
+    stages = {}
+    for name in [*shared, *(name for name in own if name not in shared)]:
+        base, over = shared.get(name) or {}, own.get(name)
+        if over is not False:
+            parameters = {
+                key: corpus if value == "{corpus}" else value for key, value in (base.get("parameters") or {}).items()
+            }
+            parameters |= (over or {}).get("parameters") or {}
+            stages[name] = base | (over or {}) | ({"parameters": parameters} if parameters else {})
+    return stages
 
 
 def read_preset(path: Path) -> Preset:
@@ -217,10 +250,14 @@ def read_preset(path: Path) -> Preset:
     if given.get("weights", "all") not in ("all", "shown"):
         raise PresetError(f"{path}: 'weights' is {given['weights']!r}: expected all or shown")
     given["name"] = path.stem
+    shared = path.with_name(STAGES)
+    graph = yaml.safe_load(shared.read_text(encoding="utf-8")) if shared.is_file() else {}
     stages = []
-    for paper in given["papers"].items():
-        check_keys(f"{path}: {paper[0]}", paper[1], ("corpora", "stages"))
-        stages += [read_stage(str(path), given, paper, stage) for stage in paper[1]["stages"].items()]
+    for name, paper in given["papers"].items():
+        paper = paper or {}
+        check_keys(f"{path}: {name}", paper, ("corpora", "corpus", "stages"))
+        merged = together(graph.get(name, {}), paper.get("stages") or {}, paper.get("corpus"))
+        stages += [read_stage(str(path), given, (name, paper), each) for each in merged.items()]
     preset = Preset(path.stem, given.get("corpora") or {}, tuple(stages))
     for stage in stages:
         for run in stage.runs:
@@ -230,7 +267,7 @@ def read_preset(path: Path) -> Preset:
 
 def preset_names(folder: Path = PRESETS) -> list[str]:
     """Return the names of all presets."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.name != STAGES)
 
 
 def recorded_runs(preset: str, paper: str, results: Path = RESULTS) -> list[str]:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from plan import PresetError, pattern_of, read_preset
+from plan import PresetError, pattern_of, preset_names, read_preset
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,6 +74,44 @@ def test_a_run_gets_its_matrix_values_and_the_places_filled_in_with_types_kept(p
         "model": "small", "fold": 0, "seed": 1, "num_epochs": 3, "data": "d/timit",
         "run_folder": "runs/tiny/timit/small-fold0-seed1",
     }  # fmt: skip
+
+
+def test_what_presets_share_stands_once_and_a_preset_has_its_own_say(tmp_path):
+    (tmp_path / "stages.yaml").write_text("""
+lmtcnn:
+  1_explore: {parameters: {data: "{data}", corpus: "{corpus}"}}
+  2_pretrain: {run: pretrained, writes: [model.safetensors]}
+  3_train:
+    run: "fold{fold}"
+    after: [1_explore]
+    parameters: {data: "{data}", corpus: "{corpus}", num_epochs: 3}
+    writes: [record.json]
+""")
+    (tmp_path / "own.yaml").write_text("""
+papers:
+  lmtcnn:
+    corpus: adience
+    stages:
+      2_pretrain: false
+      3_train: {matrix: {fold: [0, 1]}, after: [], parameters: {num_epochs: 5, batch_size: 8}}
+      4_more: {run: more}
+""")
+    own = read_preset(tmp_path / "own.yaml")
+    assert [stage.name for stage in own.stages] == ["1_explore", "3_train", "4_more"]
+    explore, train, _ = own.stages
+    assert explore.parameters == {"data": "{data}", "corpus": "adience"}
+    assert train.parameters == {"data": "{data}", "corpus": "adience", "num_epochs": 5, "batch_size": 8}
+    assert (train.after, train.writes, list(train.runs)) == ((), ("record.json",), ["fold0", "fold1"])
+    assert preset_names(tmp_path) == ["own"]
+
+
+def test_a_list_in_an_entry_of_what_is_not_run_is_any_of_its_values(preset):
+    folds = "matrix: {model: [small, large], fold: [0, 1, 2], seed: [0, 1]}"
+    text = TWO_STAGES.replace(folds, f"{folds}\n        without: [{{model: large, fold: [1, 2]}}]")
+    runs = preset(text).stage("timit", "3_train").runs
+    assert [run for run in runs if "large" in run] == ["large-fold0-seed0", "large-fold0-seed1"]
+    with pytest.raises(PresetError, match="'without' names fold: 7, which is not in the matrix"):
+        preset(text.replace("fold: [1, 2]}]", "fold: [1, 7]}]"))
 
 
 def test_some_runs_have_other_parameters_and_the_last_entry_that_is_theirs_counts(preset):

@@ -5,7 +5,7 @@ import stat
 import subprocess
 
 import pytest
-import yaml
+from plan import read_preset
 
 from tests.book.conftest import ROOT
 
@@ -70,14 +70,9 @@ def test_the_state_of_a_kubernetes_job_is_told_in_snakemakes_words(kubectl, cond
 
 @pytest.mark.parametrize("preset", ["open", "paper"])
 def test_each_training_of_real_data_asks_a_cluster_for_one_gpu_its_memory_and_its_time(preset):
-    papers = yaml.safe_load((ROOT / "presets" / f"{preset}.yaml").read_text())["papers"]
-    stages = [
-        papers[paper]["stages"][name]
-        for paper in papers
-        for name in papers[paper]["stages"]
-        if name in ("2_pretrain", "3_train")
-    ]
+    read = read_preset(ROOT / "presets" / f"{preset}.yaml")
+    stages = [stage for stage in read.stages if stage.name in ("2_pretrain", "3_train")]
     assert len(stages) >= 6
     for stage in stages:
-        assert stage["resources"]["gpu"] == 1
-        assert {"mem_mb", "runtime"} <= stage["resources"].keys()
+        assert stage.resources["gpu"] == 1
+        assert {"mem_mb", "runtime"} <= stage.resources.keys()
