@@ -5,6 +5,7 @@ import stat
 import subprocess
 
 import pytest
+import yaml
 from plan import read_preset
 
 from tests.book.conftest import ROOT
