@@ -1,38 +1,12 @@
 """The two settings of each pipeline: as its code was published, and as its text intends."""
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
 from agegender.data.images import Augmentation, Resize
 from agegender.evaluation.published_arithmetic import Denominator
 from agegender.models.heads import Init
 from agegender.training.protocol import Protocol, Shared
-
-R = TypeVar("R")
-
-
-def with_overrides(recipe: R, overrides: Mapping[str, Any]) -> R:
-    """Return ``recipe`` (any dataclass of decisions) with the decisions of ``overrides`` in the place of its own.
-
-    A decision that is a dataclass itself, such as an augmentation, takes a dictionary of what changes in it. Raises
-    ``ValueError`` for a name that the recipe does not have.
-
-    >>> with_overrides(LMTCNN_RECIPES["as_intended"], {"augmentation": {"flips": False}}).augmentation.flips
-    False
-    """
-    known = {field.name: getattr(recipe, field.name) for field in fields(recipe)}  # type: ignore[arg-type]
-    for name in overrides:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{type(recipe).__name__} has no decision {name!r}.{hint} It has: {', '.join(known)}")
-    changes = {
-        name: with_overrides(known[name], value) if is_dataclass(known[name]) and isinstance(value, Mapping) else value
-        for name, value in overrides.items()
-    }
-    return replace(recipe, **changes)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 import pytest
 
 from agegender.data.images import Augmentation
-from agegender.training.recipes import LEVI_HASSNER_RECIPES, LMTCNN_RECIPES, with_overrides
+from agegender.pipelines.recipes import with_overrides
+from agegender.training.recipes import LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
 
 INTENDED = LEVI_HASSNER_RECIPES["as_intended"]
 
