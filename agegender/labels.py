@@ -53,6 +53,8 @@ class AgeScheme:
     upper: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name in ("labels", "lower", "upper"):  # lists, where a scheme was read from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not len(self.labels) == len(self.lower) == len(self.upper):
             raise ValueError(f"{self.name}: labels, lower and upper must have one entry for each group")
 

@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
+from agegender.pipelines import imdb, levihassner, lmtcnn
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
 from agegender.training.config import precision_here
-from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
 from agegender.training.settings import plain
 from agegender.training.timit_recipes import TIMIT_RECIPES
 
 RECIPES = {
-    "lmtcnn": LMTCNN_RECIPES,
-    "levihassner": LEVI_HASSNER_RECIPES,
-    "imdb": IMDB_RECIPES,
+    "lmtcnn": lmtcnn.RECIPES,
+    "levihassner": levihassner.RECIPES,
+    "imdb": imdb.RECIPES,
     "timit": TIMIT_RECIPES,
     "commonvoice": COMMONVOICE_RECIPES,
 }

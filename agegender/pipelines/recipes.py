@@ -1,9 +1,15 @@
-"""What the recipes of all pipelines share: any of their decisions can be changed by name."""
+"""What all pipelines share: any decision of a recipe is changed by name, and rows become batches."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
+
+import numpy as np
+
+from agegender.data.batches import EvaluationBatches, TrainingBatches, Transform, targets_of
+from agegender.data.cache import ExampleCache
+from agegender.data.samplers import ShuffledSampler
 
 R = TypeVar("R")
 
@@ -29,3 +35,29 @@ def with_overrides(recipe: R, overrides: Mapping[str, Any]) -> R:
         for name, value in overrides.items()
     }
     return replace(recipe, **changes)  # type: ignore[type-var]
+
+
+def training_batches(
+    cache: ExampleCache, rows: np.ndarray, targets: Sequence[str], batch_size: int, transform: Transform, seed: int
+) -> TrainingBatches:
+    """Return the shuffled batches of these rows of ``cache``, with the labels named in ``targets``."""
+    part = cache.select(rows)
+    sampler = ShuffledSampler(len(part), batch_size, seed)
+    return TrainingBatches(part, targets_of(part.manifest.examples, targets), sampler, transform)
+
+
+def evaluation_batches(
+    cache: ExampleCache, rows: np.ndarray, targets: Sequence[str], batch_size: int, transform: Transform, seed: int = 0
+) -> EvaluationBatches:
+    """Return the batches of these rows of ``cache`` in their order, with the labels named in ``targets``."""
+    part = cache.select(rows)
+    return EvaluationBatches(part, targets_of(part.manifest.examples, targets), batch_size, transform, seed)
+
+
+def decay_every(num_steps: int, share: float | None) -> int | None:
+    """Return after how many steps of ``num_steps`` a learning rate falls that falls after each ``share`` of a run.
+
+    >>> decay_every(310, 2 / 3), decay_every(310, None)
+    (207, None)
+    """
+    return None if share is None else max(1, round(num_steps * share))

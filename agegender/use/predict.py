@@ -17,8 +17,8 @@ from agegender.data.manifest import UnreadableFileError
 from agegender.data.mtcnn import FaceDetector
 from agegender.training.checkpoints import load_weights, read_facts
 from agegender.training.prediction import predict
-from agegender.use.answers import in_batches, table_of
-from agegender.use.nets import Net, net_of
+from agegender.use.results import in_batches, table_of
+from agegender.use.saved import SavedModel, load_model
 
 if TYPE_CHECKING:
     from agegender.use.voices import VoicePredictor
@@ -34,15 +34,14 @@ OF_VOICES = ("ResNetSE34V2", "SpeechCNN", "SpeechRNN", "SpeechBiGRU", "ResidualT
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model of faces that was read from a file, and what its file says of it."""
+    """A model of faces that was read from a file."""
 
-    net: Net
-    facts: dict[str, Any]
+    saved: SavedModel
 
     def of_files(self, paths: Sequence[Path], detect: bool | None = None) -> pd.DataFrame:
         """Return one row for each file, in order: what the model says, or why the file could not be read.
 
-        Columns: ``path``, those of ``agegender.use.answers.table_of``, and ``problem`` (missing where there is none).
+        Columns: ``path``, those of ``agegender.use.results.table_of``, and ``problem`` (missing where there is none).
 
         With ``detect`` the pictures are photographs in which one face is found, turned upright and cut out as the
         model's training did (its fact ``alignment``); without, each is filled by one upright face already. ``None``
@@ -60,19 +59,20 @@ class Predictor:
 
     def _preparation(self, paths: Sequence[Path], detect: bool | None) -> Callable[[int], np.ndarray]:
         """Return the function that makes the face of file number ``i``."""
-        resize = self.facts.get("input", {}).get("resize", "filtered")  # files of earlier versions do not say
-        trained = self.facts.get("alignment")  # None: the faces were taken as their corpus cut them
-        crop, size_px = (trained["crop"], trained["size_px"]) if trained else (CROP_OF_PACKS, self.net.decoded_px)
+        reads = self.saved.reads
+        resize = reads["resize"]
+        trained = self.saved.facts.get("alignment")  # None: the faces were taken as their corpus cut them
+        crop, size_px = (trained["crop"], trained["size_px"]) if trained else (CROP_OF_PACKS, reads["decoded_px"])
         if not (trained is not None if detect is None else detect):
             return lambda number: decode_image(paths[number], size_px, resize)
         found = find_faces(paths, None, FaceDetector())
         return lambda number: aligned_face(paths[number], found[number], size_px, crop, resize)
 
     def _of_faces(self, faces: list[np.ndarray]) -> pd.DataFrame:
-        batches = EvaluationBatches(examples_in_memory(faces), {}, BATCH_SIZE, CentreCrop(self.net.crop_px))
+        saved = self.saved
+        batches = EvaluationBatches(examples_in_memory(faces), {}, BATCH_SIZE, CentreCrop(saved.reads["crop_px"]))
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        decoded = predict(self.net.model, self.net.prepare, batches, device)
-        return table_of(decoded, self.net.scheme, len(faces))
+        return table_of(predict(saved.model, saved.prepare, batches, device), saved.scheme, len(faces))
 
 
 def load_predictor(path: Path) -> "Predictor | VoicePredictor":
@@ -85,9 +85,10 @@ def load_predictor(path: Path) -> "Predictor | VoicePredictor":
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist: give the model.safetensors of a run folder")
     facts = read_facts(path)
+    if (facts.get("encoder") or {}).get("name") not in OF_VOICES:
+        return Predictor(load_model(path))
     try:
-        hears = (facts.get("encoder") or {}).get("name") in OF_VOICES
-        predictor = _of_voices(facts) if hears else Predictor(net_of(facts), facts)
+        predictor = _of_voices(facts)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from None
     load_weights(predictor.net.model, path)

@@ -14,7 +14,7 @@ from agegender.data.batches import EvaluationBatches
 from agegender.data.cache import examples_in_memory
 from agegender.data.manifest import UnreadableFileError
 from agegender.training.prediction import predict
-from agegender.use.answers import in_batches, table_of
+from agegender.use.results import in_batches, table_of
 from agegender.use.voice_nets import VoiceNet
 
 
@@ -28,7 +28,7 @@ class VoicePredictor:
     def of_files(self, paths: Sequence[Path], detect: bool | None = None) -> pd.DataFrame:
         """Return one row for each recording, in order: what the model says, or why the file could not be read.
 
-        Columns: ``path``, those of ``agegender.use.answers.table_of``, and ``problem`` (missing where there is none).
+        Columns: ``path``, those of ``agegender.use.results.table_of``, and ``problem`` (missing where there is none).
         WAV, FLAC, Ogg, MP3 and the others of ``read_clip`` are read, at any rate, with any number of channels. Raises
         ``ValueError`` when asked to ``detect``: there are no faces in a recording.
         """

@@ -3,33 +3,10 @@
 import pandas as pd
 
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
-from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
 from agegender.training.timit_recipes import TIMIT_RECIPES
 from tests.notebook_code import values_of
 
 TRAIN = range(1000)
-
-
-def lmtcnn(variant):
-    given = {"recipe": LMTCNN_RECIPES[variant], "train": TRAIN, "num_epochs": 10, "batch_size": 128, "seed": 0}
-    return values_of("lmtcnn/3_train", ("steps_per_epoch", "num_steps", "config"), given)["config"]
-
-
-def pretraining_of_levi_hassner(variant):
-    given = {"recipe": LEVI_HASSNER_RECIPES[variant], "rows": {"train": TRAIN}, "num_epochs": 10, "seed": 0}
-    return values_of("levihassner/2_pretrain", ("batch_size", "steps", "config"), given)["config"]
-
-
-def levi_hassner(variant, task="both"):
-    given = {"recipe": LEVI_HASSNER_RECIPES[variant], "variant": variant, "task": task, "train": TRAIN}
-    given |= {"num_epochs": 10, "seed": 0}
-    return values_of("levihassner/3_train", ("an_epoch", "num_steps", "config"), given)["config"]
-
-
-def imdb(variant, weights="imagenet"):
-    given = {"recipe": IMDB_RECIPES[variant], "variant": variant, "train": TRAIN, "weights": weights}
-    given |= {"num_epochs": 10, "seed": 0}
-    return values_of("imdb/3_train", ("per_epoch", "total", "config"), given)["config"]
 
 
 def commonvoice(variant, net_name="cnn"):

@@ -7,9 +7,9 @@ import pytest
 from agegender.data.audio import Crop, EvenCrops
 from agegender.data.batches import EvaluationBatches
 from agegender.data.cache import examples_in_memory
+from agegender.pipelines import imdb, levihassner, lmtcnn
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
 from agegender.training.protocol import Protocol, check_parts, describe_parts, overlaps, rows_of
-from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
 from agegender.training.timit_recipes import TIMIT_RECIPES
 
 EXAMPLES = pd.DataFrame({"path": list("abcdef"), "subject": ["s0", "s0", "s1", "s1", "s2", "s3"]})
@@ -21,16 +21,16 @@ SELECTS_ON_TEST_OF_EVERYBODY = {"train": [0, 2], "validation": [1, 3], "test": [
 TRAINED_ON_TEST = {"train": [4, 5], "validation": [2], "test": [4, 5]}
 
 ALLOWED = {
-    "lmtcnn as published": (LMTCNN_RECIPES["as_published"], [APART, TRAIN_AND_VALIDATION]),
-    "levihassner as published": (LEVI_HASSNER_RECIPES["as_published"], [SELECTS_ON_TEST]),
-    "imdb as published": (IMDB_RECIPES["as_published"], [SELECTS_ON_TEST, SELECTS_ON_TEST_OF_EVERYBODY]),
+    "lmtcnn as published": (lmtcnn.RECIPES["as_published"], [APART, TRAIN_AND_VALIDATION]),
+    "levihassner as published": (levihassner.RECIPES["as_published"], [SELECTS_ON_TEST]),
+    "imdb as published": (imdb.RECIPES["as_published"], [SELECTS_ON_TEST, SELECTS_ON_TEST_OF_EVERYBODY]),
     "timit as published": (TIMIT_RECIPES["as_published"], [SELECTS_ON_TEST]),
     "commonvoice as published": (COMMONVOICE_RECIPES["as_published"], [APART, TRAIN_AND_VALIDATION, EVERYBODY]),
 }
 ALLOWED |= {
     f"{name} as intended": (recipes["as_intended"], [APART])
     for name, recipes in (
-        ("lmtcnn", LMTCNN_RECIPES), ("levihassner", LEVI_HASSNER_RECIPES), ("imdb", IMDB_RECIPES),
+        ("lmtcnn", lmtcnn.RECIPES), ("levihassner", levihassner.RECIPES), ("imdb", imdb.RECIPES),
         ("timit", TIMIT_RECIPES), ("commonvoice", COMMONVOICE_RECIPES),
     )
 }  # fmt: skip

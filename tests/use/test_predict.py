@@ -11,32 +11,24 @@ from agegender.data.face_alignment import cache_aligned_faces
 from agegender.data.images import decode_image, normalise, standardise
 from agegender.data.manifest import build_manifest
 from agegender.labels import ADIENCE_8
-from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead, hidden_layers
-from agegender.models.levi_hassner import LeviHassner
-from agegender.models.lmtcnn import LMTCNN
-from agegender.models.multitask import MultiTaskModel
-from agegender.models.resnet import ResNetEncoder
+from agegender.pipelines import imdb, levihassner, lmtcnn
 from agegender.training.checkpoints import save_weights
 from agegender.use import predict as use
-from agegender.use.heads import facts_of_heads
 from agegender.use.predict import load_predictor
 from tests.photographs import draw, photo_of
 
-STANDARDISED = {"decoded_px": 256, "crop_px": 227, "prepare": "standardise"}
+STANDARDISED = {"decoded_px": 256, "crop_px": 227, "resize": "filtered"}
 
 
 def write_model(path, uses_batch_statistics_at_test=False, **changes):
     torch.manual_seed(0)
-    architecture = {
-        "width_multiplier": 1,
-        "lrn": "caffe",
-        "uses_batch_statistics_at_test": uses_batch_statistics_at_test,
-    }
-    encoder = LMTCNN(**architecture)
-    model = MultiTaskModel(encoder, {"age": ClassHead(512, AgeBins(ADIENCE_8)), "gender": ClassHead(512, GENDER)})
+    built = lmtcnn.model_facts(lmtcnn.RECIPES["as_intended"], "1-1", ADIENCE_8)
+    built |= {"uses_batch_statistics_at_test": uses_batch_statistics_at_test}
+    model = lmtcnn.build_model(**built)
+    encoder = model.encoder
     for layer in (encoder.full1, encoder.full2, model.heads["age"].linear, model.heads["gender"].linear):
         torch.nn.init.normal_(layer.weight, std=0.05)  # so that faces are told apart without training
-    facts = {"encoder": {"name": "LMTCNN", **architecture}, "heads": facts_of_heads(model), "input": STANDARDISED}
+    facts = {"paper": "lmtcnn", "build_model": built, "prepare": {}, "input": STANDARDISED}
     save_weights(model, path, facts | changes)
     return model
 
@@ -158,8 +150,12 @@ def test_a_model_that_needs_company_is_refused(folder):
 
 
 def test_a_file_of_another_make_is_refused(folder):
-    write_model(folder / "other.safetensors", encoder={"name": "VGG"})
-    with pytest.raises(ValueError, match="does not say how its model is built"):
+    write_model(folder / "other.safetensors", paper="vgg")
+    with pytest.raises(ValueError, match=r"other\.safetensors .*unknown pipeline 'vgg': expected lmtcnn"):
+        load_predictor(folder / "other.safetensors")
+    earlier = {"encoder": {"name": "LMTCNN"}, "heads": {}, "input": STANDARDISED}
+    save_weights(torch.nn.Linear(1, 1), folder / "other.safetensors", earlier)
+    with pytest.raises(ValueError, match=r"saved by an older version, or by no training run\. Train it again"):
         load_predictor(folder / "other.safetensors")
     with pytest.raises(ValueError, match=r"broken\.jpg is no safetensors file"):
         load_predictor(folder / "broken.jpg")
@@ -180,14 +176,10 @@ def test_the_command_names_a_missing_model(folder, capsys):
 
 def write_years_model(path):
     torch.manual_seed(0)
-    heads = {
-        "age": RegressionHead(512, hidden_layers(512, [512]), initial_age=33.0),
-        "gender": ClassHead(512, GENDER, hidden_layers(512, [512])),
-    }
-    model = MultiTaskModel(ResNetEncoder(18), heads)
-    reads = {"decoded_px": 64, "crop_px": None, "prepare": "normalise", "channel_order": "bgr"}
-    facts = {"encoder": {"name": "ResNetEncoder", "depth": 18}, "heads": facts_of_heads(model), "input": reads}
-    save_weights(model, path, facts | {"alignment": None})
+    built = imdb.model_facts(imdb.RECIPES["as_published"], "resnet18", "l1")
+    model = imdb.build_model(**built, first_age=33.0)
+    facts = {"paper": "imdb", "build_model": built, "prepare": {"channel_order": "bgr"}, "alignment": None}
+    save_weights(model, path, facts | {"input": {"decoded_px": 64, "crop_px": None, "resize": "filtered"}})
     return model.eval()
 
 
@@ -204,11 +196,9 @@ def test_a_model_of_years_says_years_and_no_groups(folder, tmp_path):
 
 @pytest.mark.parametrize(("task", "columns"), [("age", {"age_group", "age"}), ("gender", {"p_female"})])
 def test_a_model_of_one_task_says_nothing_about_the_other(folder, tmp_path, task, columns):
-    architecture = {"normalisation": "caffe", "pooling": "floor", "init": "he"}
-    heads = {"age": ClassHead(512, AgeBins(ADIENCE_8)), "gender": ClassHead(512, GENDER)}
-    model = MultiTaskModel(LeviHassner(**architecture), {task: heads[task]})
-    facts = {"encoder": {"name": "LeviHassner", **architecture}, "heads": facts_of_heads(model), "input": STANDARDISED}
-    save_weights(model, tmp_path / "single.safetensors", facts)
+    built = levihassner.model_facts(levihassner.RECIPES["as_intended"], task, 0.5, ADIENCE_8)
+    facts = {"paper": "levihassner", "build_model": built, "prepare": {}, "input": STANDARDISED}
+    save_weights(levihassner.build_model(**built), tmp_path / "single.safetensors", facts)
     table = load_predictor(tmp_path / "single.safetensors").of_files([folder / "1.png"])
     said = {name for name in table if not name.startswith("p (")} - {"path", "problem"}
     assert said == columns

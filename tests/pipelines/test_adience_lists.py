@@ -1,6 +1,4 @@
-"""The published lists of Adience, rebuilt from fold files with the published counts by the notebooks' own lines."""
-
-from types import SimpleNamespace
+"""The published lists of Adience, rebuilt from fold files with the published counts by the two pipelines."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +6,7 @@ import pytest
 
 from agegender.corpora import adience
 from agegender.evaluation.published_arithmetic import num_batches, padded_accuracy
-from agegender.labels import ADIENCE_8
-from agegender.training.recipes import LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
+from agegender.pipelines import levihassner, lmtcnn
 from agegender.training.runs import predictions_table
 from tests.corpora.published_adience import (
     FACES_WITH_BOTH,
@@ -19,7 +16,6 @@ from tests.corpora.published_adience import (
     WITH_BOTH,
     write_published_folds,
 )
-from tests.notebook_code import values_of
 
 FOLDS = pytest.mark.parametrize("fold", range(5))
 
@@ -31,15 +27,11 @@ def manifest(tmp_path_factory):
 
 
 def lists_of_lmtcnn(manifest, variant, fold, seed=0):
-    given = {"recipe": LMTCNN_RECIPES[variant], "manifest": manifest, "found": manifest, "fold": fold, "seed": seed}
-    return values_of("lmtcnn/3_train", ("folds", "split"), given)["split"]
+    return lmtcnn.split(lmtcnn.RECIPES[variant], manifest, manifest.examples, fold, seed)
 
 
 def parts_of_levi_hassner(manifest, variant, fold):
-    examples = manifest.examples
-    given = {"recipe": LEVI_HASSNER_RECIPES[variant], "examples": examples, "scheme": ADIENCE_8, "seed": 0}
-    given |= {"fold": fold, "found": manifest, "faces": SimpleNamespace(manifest=manifest)}
-    return values_of("levihassner/3_train", ("folds", "test", "others", "train", "parts"), given)["parts"]
+    return vars(levihassner.split(levihassner.RECIPES[variant], manifest, manifest.examples, fold, seed=0))
 
 
 @FOLDS

@@ -1,10 +1,10 @@
 import pytest
 
 from agegender.data.images import Augmentation
+from agegender.pipelines import levihassner, lmtcnn
 from agegender.pipelines.recipes import with_overrides
-from agegender.training.recipes import LEVI_HASSNER_RECIPES, LMTCNN_RECIPES
 
-INTENDED = LEVI_HASSNER_RECIPES["as_intended"]
+INTENDED = levihassner.RECIPES["as_intended"]
 
 
 def test_any_decision_can_be_changed_by_name_and_all_others_stay():
@@ -18,7 +18,7 @@ def test_any_decision_can_be_changed_by_name_and_all_others_stay():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"learning_rte": 1}, r"LeviHassnerRecipe has no decision 'learning_rte'. Did you mean 'learning_rate'\?"),
+        ({"learning_rte": 1}, r"Recipe has no decision 'learning_rte'. Did you mean 'learning_rate'\?"),
         ({"augmentation": {"flip": 1}}, r"Augmentation has no decision 'flip'. Did you mean 'flips'\?"),
     ],
 )
@@ -29,4 +29,4 @@ def test_an_unknown_decision_is_refused_with_the_nearest(overrides, message):
 
 def test_a_decision_that_was_none_takes_what_is_given():
     augmentation = Augmentation(crop_px=200)
-    assert with_overrides(LMTCNN_RECIPES["as_published"], {"augmentation": augmentation}).augmentation == augmentation
+    assert with_overrides(lmtcnn.RECIPES["as_published"], {"augmentation": augmentation}).augmentation == augmentation

@@ -1,41 +1,40 @@
 """Every switch in which the published LMTCNN and its intent differ: what it is set to, and that it has an effect."""
 
 from dataclasses import fields
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.testing import assert_close
 
-from agegender.corpora import adience, catalog
-from agegender.data import face_alignment, images
-from agegender.data.cache import examples_in_memory
-from agegender.data.images import sampled
+from agegender.corpora import adience
+from agegender.data.images import decode_image, sampled, standardise
+from agegender.data.manifest import build_manifest
 from agegender.data.splits import audit, split_as_published
 from agegender.evaluation.published_arithmetic import padded_accuracy
-from agegender.models.lmtcnn import INPUT_PX, LMTCNN
-from agegender.training.recipes import IMDB_RECIPES, LEVI_HASSNER_RECIPES, LMTCNN_RECIPES, LmtcnnRecipe
-from tests.notebook_code import values_of
+from agegender.labels import ADIENCE_8
+from agegender.models.lmtcnn import INPUT_PX
+from agegender.pipelines import imdb, levihassner, lmtcnn
+from tests.pipelines.faces import ALONE, faces_in_memory, noise
 
-PUBLISHED, INTENDED = LMTCNN_RECIPES["as_published"], LMTCNN_RECIPES["as_intended"]
+PUBLISHED, INTENDED = lmtcnn.RECIPES["as_published"], lmtcnn.RECIPES["as_intended"]
 
 
 def net(recipe):
     torch.manual_seed(0)
-    return LMTCNN(lrn=recipe.lrn, uses_batch_statistics_at_test=recipe.uses_batch_statistics_at_test).eval()
-
-
-def faces(number=4):
-    return np.random.default_rng(0).integers(0, 256, (number, 256, 256, 3), dtype=np.uint8)
+    return lmtcnn.build_model(**lmtcnn.model_facts(recipe, "1-1", ADIENCE_8)).encoder.eval()
 
 
 def test_there_are_two_settings_and_they_share_only_the_optimiser_and_the_size_of_a_test_batch():
-    assert LMTCNN_RECIPES.keys() == {"as_published", "as_intended"}
-    same = {f.name for f in fields(LmtcnnRecipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
-    assert same == {"test_batch_size", "learning_rate_of_128", "momentum", "weight_decay", "clip_norm"}
+    assert lmtcnn.RECIPES.keys() == {"as_published", "as_intended"}
+    same = {f.name for f in fields(lmtcnn.Recipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
+    assert same == {
+        "test_batch_size", "learning_rate_of_128", "momentum", "weight_decay", "clip_norm", "optimizer", "decays",
+        "decay_factor", "best_by", "dropout",
+    }  # fmt: skip
     assert PUBLISHED.test_batch_size == 128
 
 
@@ -53,10 +52,10 @@ def test_response_is_normalised_over_11_channels_as_published_and_over_5_as_inte
 
 
 def test_a_published_prediction_depends_on_the_batch_and_an_intended_one_does_not():
-    images = torch.from_numpy(faces()[:, :INPUT_PX, :INPUT_PX]).permute(0, 3, 1, 2) / 127.5 - 1
+    images = torch.from_numpy(noise()[:, :INPUT_PX, :INPUT_PX]).permute(0, 3, 1, 2) / 127.5 - 1
     images[1:] *= torch.tensor([0.1, 0.5, 2.0]).view(3, 1, 1, 1)
     moved = {}
-    for name, recipe in LMTCNN_RECIPES.items():
+    for name, recipe in lmtcnn.RECIPES.items():
         with torch.no_grad():
             moved[name] = (net(recipe)(images)[:1] - net(recipe)(images[:1])).abs().max().item()
     assert moved["as_published"] > 0.01
@@ -65,35 +64,30 @@ def test_a_published_prediction_depends_on_the_batch_and_an_intended_one_does_no
 
 @pytest.mark.parametrize("recipe", [PUBLISHED, INTENDED], ids=["whole", "centre"])
 def test_the_published_test_sees_the_edge_of_the_face_and_the_intended_one_does_not(recipe):
-    framed = faces(1)
+    framed = noise(3)
     framed[:, 14:241, 14:241] = 0  # only a frame of 14 and 15 pixels around the centre is left
-    built = what_the_net_sees(recipe, framed)
-    seen = built["model_input"](built["validation_faces"][0])
-    assert seen.shape == (1, 3, INPUT_PX, INPUT_PX)
-    assert (seen.std() > 0) == (recipe is PUBLISHED)
-
-
-def what_the_net_sees(recipe, pictures):
-    """The streams of faces and what becomes of a batch, by the notebook's own lines."""
-    rows = np.arange(len(pictures))
-    given = {"recipe": recipe, "faces": examples_in_memory(list(pictures)), "train": rows, "validation": rows}
-    given |= {"targets": {}, "batch_size": 1, "seed": 0}
-    names = ("labels_of", "model_input", "crop_px", "sampler", "training_faces", "validation_faces")
-    return values_of("lmtcnn/3_train", names, given)
+    _, validation, test = lmtcnn.batches(recipe, faces_in_memory(framed), ALONE, batch_size=1, seed=0)
+    for batches, row in ((validation, 1), (test, 2)):
+        seen = lmtcnn.prepare()(batches[0])
+        assert seen.shape == (1, 3, INPUT_PX, INPUT_PX)
+        assert (seen.std() > 0) == (recipe is PUBLISHED)
+        assert (batches.batch_size, batches[0]["age_group"].tolist()) == (128, [row])
 
 
 def test_the_published_training_sees_the_test_faces_squashed_in_decimals_and_the_intended_one_always_another_crop():
-    face = faces(1)
-    exact = sampled(torch.from_numpy(face), INPUT_PX, has_half_pixels=False)[0].double()
-    published, built = what_the_net_sees(PUBLISHED, face), what_the_net_sees(INTENDED, face)
+    pictures, prepare = noise(3), lmtcnn.prepare()
+    exact = sampled(torch.from_numpy(pictures[:1]), INPUT_PX, has_half_pixels=False)[0].double()
+    published, intended = (
+        lmtcnn.batches(recipe, faces_in_memory(pictures), ALONE, batch_size=1, seed=0)[0]
+        for recipe in (PUBLISHED, INTENDED)
+    )
     expected = ((exact - exact.mean()) / exact.std(correction=0)).permute(2, 0, 1).float()
     for step in range(3):
-        assert_close(published["model_input"](published["training_faces"][step])[0], expected, rtol=1e-4, atol=1e-4)
+        assert_close(prepare(published[step])[0], expected, rtol=1e-4, atol=1e-4)
     rounded = exact.round()
     rounded = ((rounded - rounded.mean()) / rounded.std(correction=0)).permute(2, 0, 1).float()
     assert (rounded - expected).abs().max() > 2e-3  # half a grey level: the comparison above would see it
-    intended = built["training_faces"]
-    assert built["model_input"](intended[0]).shape == (1, 3, INPUT_PX, INPUT_PX)
+    assert prepare(intended[0]).shape == (1, 3, INPUT_PX, INPUT_PX)
     assert len({intended[step]["images"].numpy().tobytes() for step in range(3)}) == 3
     contrasts = [intended[step]["contrast"].item() for step in range(200)]
     assert 0.2 <= min(contrasts) < 0.25
@@ -101,25 +95,29 @@ def test_the_published_training_sees_the_test_faces_squashed_in_decimals_and_the
     assert INTENDED.augmentation.flips
 
 
+def test_a_crop_of_the_size_of_the_input_is_not_resampled():
+    face = torch.from_numpy(noise(1, INPUT_PX))
+    assert torch.equal(lmtcnn.prepare()({"images": face}), standardise(face))
+
+
+@pytest.mark.parametrize("model", ["1-2", "3-1", "", "1-1-celeba"])
+def test_only_the_two_published_models_are_built(model):
+    with pytest.raises(ValueError, match="model must be '1-1' or '2-1', got"):
+        lmtcnn.build_model(**lmtcnn.model_facts(INTENDED, model, ADIENCE_8))
+
+
 @pytest.mark.parametrize(
-    ("notebook", "recipes", "published"),
-    [
-        ("lmtcnn/3_train", LMTCNN_RECIPES, "tensorflow_1"),
-        ("levihassner/3_train", LEVI_HASSNER_RECIPES, "tensorflow_2"),
-        ("levihassner/2_pretrain", LEVI_HASSNER_RECIPES, "tensorflow_2"),
-        ("imdb/3_train", IMDB_RECIPES, "opencv"),
-    ],
+    ("pipeline", "published"), [(lmtcnn, "tensorflow_1"), (levihassner, "tensorflow_2"), (imdb, "opencv")]
 )
-def test_pictures_shrink_as_in_the_published_code_or_by_a_filter(notebook, recipes, published, tmp_path, monkeypatch):
-    asked = []
-    for module, name in ((images, "cache_images"), (face_alignment, "cache_aligned_faces")):
-        monkeypatch.setattr(module, name, lambda *_, resize, **__: asked.append(resize) or SimpleNamespace())
-    monkeypatch.setattr(catalog, "read", lambda *_: None)
-    given = {"found": None, "cache": tmp_path, "data": tmp_path, "side": "112", "crop": "tight"}
-    for recipe in (recipes["as_published"], recipes["as_intended"]):
-        name = "cached" if notebook.endswith("pretrain") else "faces"
-        values_of(notebook, (name,), given | {"recipe": recipe})
-    assert asked == [published, "filtered"]
+def test_pictures_shrink_as_in_the_published_code_or_by_a_filter(pipeline, published, tmp_path):
+    Image.fromarray(noise(1, 300)[0]).save(tmp_path / "face.png")
+    row = {"path": ["face.png"], "subject": ["s"], "corpus": ["drawn"], "modality": ["face"]}
+    manifest = build_manifest(pd.DataFrame(row), root=tmp_path, is_aligned=True)
+    size = (112,) if pipeline is imdb else ()
+    for variant, resize in (("as_published", published), ("as_intended", "filtered")):
+        faces = pipeline.cache_faces(pipeline.RECIPES[variant], manifest, tmp_path / "cache", *size)
+        expected = decode_image(tmp_path / "face.png", 112 if size else 256, resize)
+        assert np.array_equal(faces[0], expected)
 
 
 def test_the_published_lists_lose_one_image_and_share_subjects_with_their_validation():

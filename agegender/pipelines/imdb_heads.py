@@ -1,0 +1,54 @@
+"""The age heads that ``agegender.pipelines.imdb`` compares, and the weights of their losses."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agegender.models.heads import AgeBins, ClassHead, Init, RegressionHead
+from agegender.models.label_distribution import label_distribution_loss, mean_variance_loss
+from agegender.models.ordinal import CoralHead, CornHead
+
+ClassLoss = Callable[[Tensor, Tensor], Tensor]
+
+AGE_WEIGHTS = {
+    "l1": 0.1,
+    "l2": 0.01,
+    "huber": 0.1,
+    "ce": 1.0,
+    "dldl": 0.2,
+    "meanvariance": 0.05,
+    "coral": 0.1,
+    "corn": 50.0,
+}
+"""The weight of the age loss beside that of gender. Those of ``l1``, ``l2`` and ``ce`` are published.
+
+The others are ours: they bring the first loss of a net that knows nothing to about that of the cross-entropy of 101
+classes.
+"""
+
+_REGRESSIONS: dict[str, Callable[..., Tensor]] = {
+    "l1": functional.l1_loss,
+    "l2": functional.mse_loss,
+    "huber": functional.huber_loss,
+}
+_RANKINGS = {"coral": CoralHead, "corn": CornHead}
+
+
+def age_head_of(
+    age: str, width: int, hidden: nn.Module, class_loss: ClassLoss, init: Init, first_age: float
+) -> nn.Module:
+    """Return the age head of that name behind the layers ``hidden`` with ``width`` outputs.
+
+    ``class_loss`` is that of ``"ce"``, ``first_age`` (years) is where a regression starts. Raises ``ValueError`` for a
+    name that is not in ``AGE_WEIGHTS``.
+    """
+    class_losses = {"ce": class_loss, "dldl": label_distribution_loss, "meanvariance": mean_variance_loss}
+    years = AgeBins(range(101))
+    if age in _REGRESSIONS:
+        return RegressionHead(width, hidden, _REGRESSIONS[age], init, first_age)
+    if age in _RANKINGS:
+        return _RANKINGS[age](width, years, hidden, init)
+    if age in class_losses:
+        return ClassHead(width, years, hidden, class_losses[age], init)
+    raise ValueError(f"unknown age head {age!r}: expected {', '.join(AGE_WEIGHTS)}")
