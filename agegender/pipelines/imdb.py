@@ -18,8 +18,7 @@ from agegender.models import losses
 from agegender.models.heads import GENDER, ClassHead, Init, hidden_layers
 from agegender.models.ir_resnet import IRResNet
 from agegender.models.multitask import MultiTaskModel
-from agegender.models.resnet import ResNetEncoder
-from agegender.pipelines.imdb_heads import AGE_WEIGHTS, age_head_of
+from agegender.pipelines.imdb_nets import AGE_WEIGHTS, age_head_of, trunk_of
 from agegender.pipelines.recipes import decay_every, evaluation_batches, training_batches
 from agegender.training.config import TrainingConfig
 from agegender.training.prediction import Prepare
@@ -56,8 +55,8 @@ class Recipe:
     explained in ``agegender.corpora.imdb_wiki``, ``cap`` (at ``most_per_age`` faces of an age in years) in
     ``agegender.data.balancing``. ``split`` parts photographs or people; ``validation`` is the test part itself, or
     people of their own. ``crop_at_224`` tells whether faces of 224 px are cropped as tightly as those of 112.
-    ``resize`` says how a face that is larger shrinks (``agegender.data.images``). ``starts_at_median`` lets a
-    regression of years start from the median age of the training part, not from 0.
+    ``resize`` says how a face that is larger shrinks (``agegender.data.images``). With ``starts_at_median`` a
+    regression starts from the median age of the training part, not from 0.
 
     ``head_init`` and ``head_init_of_ir`` (of the nets with which the published code ends) are the first weights of the
     heads (``agegender.models.heads``). As published they are those of the code. As intended every head starts from
@@ -139,14 +138,14 @@ RECIPES = {
 """``as_published`` is the code behind the first row of the published table (ResNet-18, the L1 loss, 112 px)."""
 
 
-def cache_faces(recipe: Recipe, manifest: Manifest, folder: Path, side_px: int) -> ExampleCache:
-    """Return the faces of ``manifest``, aligned and ``side_px`` wide; what cannot be used is in the quarantine."""
-    return cache_aligned_faces(manifest, folder, side_px, crop_of(recipe, side_px), recipe.resize)
-
-
 def crop_of(recipe: Recipe, side_px: int) -> str:
     """Return how tightly faces are cropped, by the name that ``agegender.data.face_alignment`` gives it."""
     return recipe.crop_at_224 if side_px == 224 else "tight"
+
+
+def cache_faces(recipe: Recipe, manifest: Manifest, folder: Path, side_px: int) -> ExampleCache:
+    """Return the faces of ``manifest``, aligned and ``side_px`` wide; what cannot be used is in the quarantine."""
+    return cache_aligned_faces(manifest, folder, side_px, crop_of(recipe, side_px), recipe.resize)
 
 
 def capped(recipe: Recipe, faces: ExampleCache) -> tuple[ExampleCache, Manifest]:
@@ -158,7 +157,7 @@ def capped(recipe: Recipe, faces: ExampleCache) -> tuple[ExampleCache, Manifest]
 def split(recipe: Recipe, manifest: Manifest, table: pd.DataFrame, fold: int, seed: int) -> splits.Split:
     """Return the parts of a run that tests ``fold``; ``table`` is the whole table of which ``manifest`` was decoded.
 
-    Raises ``ValueError`` for another fold than 0 of the published split, which has one part to test on.
+    The published split has fold 0 alone; ``ValueError`` for another.
     """
     examples = manifest.examples
     if recipe.split == "photographs":
@@ -190,26 +189,16 @@ def build_model(
 ) -> MultiTaskModel:
     """Return the untrained net: a trunk, and one branch with a hidden layer for age and one for gender.
 
-    ``encoder`` is ``"resnet18"``, ``"resnet50"``, or the net with which the published code ends and of which no result
-    is published, ``"ir18"``, ``"ir34"`` or ``"ir101"``. ``weights`` are those of the trunk. Raises ``ValueError`` for
-    another encoder and for an age head that is not in ``AGE_WEIGHTS``.
+    ``weights`` are those of the trunk: a residual net, or the one with which the published code ends and of which no
+    result is published (``"ir34"``). Raises ``ValueError`` for an unknown encoder or age head.
     """
-    trunk = _trunk(encoder, weights)
+    trunk = trunk_of(encoder, weights)
     width = trunk.out_features
     hidden = 512 if isinstance(trunk, IRResNet) else width
     class_loss = losses.double_softmax_cross_entropy if softmax_before_loss else losses.cross_entropy
     gender = ClassHead(hidden, GENDER, hidden_layers(width, [hidden]), class_loss, init)
     age_head = age_head_of(age, hidden, hidden_layers(width, [hidden]), class_loss, init, first_age)
     return MultiTaskModel(trunk, {"age": age_head, "gender": gender}, {"age": AGE_WEIGHTS[age]})
-
-
-def _trunk(encoder: str, weights: Literal["none", "imagenet"]) -> ResNetEncoder | IRResNet:
-    depth: Any = int("".join(filter(str.isdigit, encoder)) or 0)
-    if encoder == f"ir{depth}":
-        return IRResNet(depth)
-    if encoder == f"resnet{depth}":
-        return ResNetEncoder(depth, None if weights == "none" else weights)
-    raise ValueError(f"unknown encoder {encoder!r}: expected resnet18, resnet50, ir18, ir34 or ir101")
 
 
 def prepare(channel_order: Literal["rgb", "bgr"]) -> Prepare:

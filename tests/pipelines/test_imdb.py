@@ -19,7 +19,7 @@ from agegender.models.label_distribution import label_distribution_loss, mean_va
 from agegender.models.losses import cross_entropy, double_softmax_cross_entropy
 from agegender.models.ordinal import CoralHead, CornHead
 from agegender.pipelines import imdb
-from agegender.pipelines.imdb_heads import AGE_WEIGHTS
+from agegender.pipelines.imdb_nets import AGE_WEIGHTS
 from tests.pipelines.faces import faces_in_memory, noise
 
 PUBLISHED, INTENDED = imdb.RECIPES["as_published"], imdb.RECIPES["as_intended"]

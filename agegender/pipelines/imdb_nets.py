@@ -1,13 +1,16 @@
-"""The age heads that ``agegender.pipelines.imdb`` compares, and the weights of their losses."""
+"""The trunks and age heads that ``agegender.pipelines.imdb`` compares, and the weights of the age losses."""
 
 from collections.abc import Callable
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from agegender.models.heads import AgeBins, ClassHead, Init, RegressionHead
+from agegender.models.ir_resnet import IRResNet
 from agegender.models.label_distribution import label_distribution_loss, mean_variance_loss
 from agegender.models.ordinal import CoralHead, CornHead
+from agegender.models.resnet import ResNetEncoder
 
 ClassLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,6 +36,19 @@ _REGRESSIONS: dict[str, Callable[..., Tensor]] = {
     "huber": functional.huber_loss,
 }
 _RANKINGS = {"coral": CoralHead, "corn": CornHead}
+
+
+def trunk_of(encoder: str, weights: Literal["none", "imagenet"]) -> ResNetEncoder | IRResNet:
+    """Return the encoder of that name, or raise ``ValueError``.
+
+    The ``"ir"`` ones are the net with which the published code ends; no result of it is published.
+    """
+    depth: Any = int("".join(filter(str.isdigit, encoder)) or 0)
+    if encoder in ("ir18", "ir34", "ir101"):
+        return IRResNet(depth)
+    if encoder in ("resnet18", "resnet50"):
+        return ResNetEncoder(depth, None if weights == "none" else weights)
+    raise ValueError(f"unknown encoder {encoder!r}: expected resnet18, resnet50, ir18, ir34 or ir101")
 
 
 def age_head_of(
