@@ -128,6 +128,9 @@ for stage, own_runs, turn in in_turns(PRESET, STAGES) if not MISSING else []:
 
 
 for page in RECORD_PAGES if not MISSING else []:
+    if page.kept:
+        continue
+
 
     rule:
         name:

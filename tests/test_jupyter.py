@@ -57,7 +57,7 @@ class Lab:
         session = self.ask("sessions", "POST", wanted)
         client = BlockingKernelClient(connection_file=str(self.runtime / f"kernel-{session['kernel']['id']}.json"))
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(hb=False)  # a kernel that is slow to start may miss a heartbeat, and is not dead
         try:
             client.wait_for_ready(timeout=120)
             for cell in nbformat.reads(json.dumps(self.ask(f"contents/{notebook}")["content"]), 4).cells:

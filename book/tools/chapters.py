@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from plan import PRESETS, RECORDS, RESULTS, Preset, Stage, preset_names, read_preset, recorded_runs
+from plan import PRESETS, RECORDS, RESULTS, Preset, Stage, kept_notebook, preset_names, read_preset, recorded_runs
 
 EXECUTED = "book/executed"
 TOC = f"{EXECUTED}/_toc.yml"
@@ -34,6 +34,14 @@ for each test example. `make records` writes such records; nothing else enters t
 :::"""
 
 
+KEPT = """\
+:::{{admonition}} A real run
+:class: note
+This notebook was executed with preset `{preset}` on the corpora that it names, and is kept with the records. Its tables and
+curves are of real examples; whoever is shown or heard is drawn or synthetic.
+:::"""
+
+
 @dataclass(frozen=True)
 class Page:
     """One executed notebook in the book."""
@@ -45,6 +53,8 @@ class Page:
     banner: str
     """Stands below the title: what kind of numbers these are."""
     recorded: bool = False
+    kept: str = ""
+    """The executed notebook, where it is kept with the records and nothing is computed."""
 
     @property
     def _folder(self) -> str:
@@ -53,7 +63,7 @@ class Page:
     @property
     def notebook(self) -> str:
         """The executed notebook that the page shows."""
-        return f"runs/{self._folder}/{self.run}/notebook.ipynb"
+        return self.kept or f"runs/{self._folder}/{self.run}/notebook.ipynb"
 
     @property
     def placed(self) -> str:
@@ -80,10 +90,15 @@ def pages_of_runs(preset: Preset, papers: Container[str] | None = None) -> list[
 
 
 def pages_of_records(folder: Path = PRESETS, results: Path = RESULTS) -> list[Page]:
-    """Return the pages that are computed from committed records, for every preset that has any."""
+    """Return the pages that are computed from committed records or kept with them, for every preset that has any."""
     pages = []
     for preset in (read_preset(folder / f"{name}.yaml") for name in preset_names(folder)):
-        for stage in (stage for stage in preset.stages if stage.from_records):
+        for stage in preset.stages:
+            if (kept := kept_notebook(stage, results)).is_file():
+                mark, banner = f"real run, preset {preset.name}", KEPT.format(preset=preset.name)
+                pages.append(Page(stage, stage.name, mark, banner, recorded=True, kept=str(kept)))
+            if not stage.from_records:
+                continue
             recorded = len(recorded_runs(preset.name, stage.source, results))
             writers = [s for s in preset.stages if s.paper == stage.source and "record.json" in s.writes]
             planned = sum(len(writer.runs) for writer in writers)

@@ -270,6 +270,11 @@ def preset_names(folder: Path = PRESETS) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml") if path.name != STAGES)
 
 
+def kept_notebook(stage: Stage, results: Path = RESULTS) -> Path:
+    """Where the executed notebook of a stage is kept with the records: a real exploration, one real training."""
+    return results / stage.preset / stage.paper / f"{stage.name}.ipynb"
+
+
 def recorded_runs(preset: str, paper: str, results: Path = RESULTS) -> list[str]:
     """Return the names of the committed runs of a paper, those with a record and predictions."""
     found = (path.parent for path in (results / preset / paper).glob("*/record.json"))

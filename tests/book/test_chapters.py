@@ -62,6 +62,15 @@ def test_committed_records_call_for_pages_that_say_how_many_runs_they_hold(prese
     assert "1 of 2 runs of preset `open`" in page.banner
 
 
+def test_an_executed_notebook_that_is_kept_with_the_records_is_shown_as_it_is(presets, results):
+    kept = results / "open/lmtcnn/3_train.ipynb"
+    kept.touch()
+    training, summary = pages_of_records(presets, results)
+    assert (training.notebook, training.placed) == (str(kept), "book/executed/open-records/lmtcnn/3_train.ipynb")
+    assert "A real run" in training.banner
+    assert summary.notebook == "runs/open-records/lmtcnn/5_results/notebook.ipynb"
+
+
 def test_a_page_that_reads_another_paper_is_computed_from_the_records_of_that_paper(presets, results):
     text = (presets / "open.yaml").read_text()
     more = "  compare:\n    stages: {heads: {after: [lmtcnn/3_train], reads: lmtcnn, from_records: true}}\n"

@@ -2,11 +2,12 @@
 
 import json
 
+import nbformat
 import publish_records
 import pytest
 from plan import read_preset
 from progress import queue
-from publish_records import check_size, megabytes, publish, unfinished
+from publish_records import check_size, megabytes, publish, publish_notebooks, unfinished
 
 PRESET = """
 papers:
@@ -85,3 +86,54 @@ def test_a_run_is_published_once_it_has_ended_and_again_when_it_was_repeated(pre
     damaged.write_text(json.dumps({"parameters": {"fold": 1}}))
     [problem] = publish_records.publish_new(planned, tmp_path / "results")
     assert problem == "not published: runs/open/lmtcnn/fold1: damaged"
+
+
+EXPLORED = """
+papers:
+  timit:
+    stages:
+      1_explore:
+      3_train: {matrix: {fold: [0, 1]}, run: "fold{fold}", writes: [record.json], shown: [fold1]}
+      5_results: {after: [3_train]}
+"""
+
+
+def executed(folder, *outputs):
+    cell = nbformat.v4.new_code_cell("1", outputs=list(outputs), metadata={"papermill": {"duration": 1}})
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"papermill": {"input_path": "/home/someone/a.ipynb"}})
+    folder.mkdir(parents=True)
+    nbformat.write(notebook, folder / "notebook.ipynb")
+
+
+def text(name, words):
+    return nbformat.v4.new_output("stream", name=name, text=words)
+
+
+def test_the_exploration_and_the_shown_training_are_kept_without_what_they_say_of_the_machine(tmp_path):
+    (tmp_path / "open.yaml").write_text(EXPLORED)
+    preset, runs = read_preset(tmp_path / "open.yaml"), tmp_path / "runs"
+    for run in ("1_explore", "fold0", "fold1", "5_results"):
+        executed(runs / "open/timit" / run, text("stdout", run), text("stderr", "a warning of /usr/lib/python3/x.py"))
+    kept = publish_notebooks(preset, runs, tmp_path / "results")
+    assert [path.relative_to(tmp_path / "results/open").as_posix() for path in kept] == [
+        "timit/1_explore.ipynb", "timit/3_train.ipynb",
+    ]  # fmt: skip
+    for path, run in zip(kept, ("1_explore", "fold1"), strict=True):
+        notebook = nbformat.read(path, 4)
+        assert [output.text for output in notebook.cells[0].outputs] == [run]
+        assert "papermill" not in path.read_text()
+
+
+@pytest.mark.parametrize("words", ["see /home/someone/packs/face 1.jpg", "wrote /work/runs/a"])
+def test_a_path_in_an_output_is_refused(tmp_path, words):
+    (tmp_path / "open.yaml").write_text(EXPLORED)
+    executed(tmp_path / "runs/open/timit/1_explore", text("stdout", words))
+    with pytest.raises(ValueError, match=r"1_explore/notebook.ipynb: an output names the path '/(home/someone|work)/"):
+        publish_notebooks(read_preset(tmp_path / "open.yaml"), tmp_path / "runs", tmp_path / "results")
+
+
+def test_a_table_in_html_and_a_fraction_are_no_paths(tmp_path):
+    (tmp_path / "open.yaml").write_text(EXPLORED)
+    data = {"text/html": "<td>3/4 of 1/2</td></tr>", "image/png": "iVBOR/w0K/Ggo"}
+    executed(tmp_path / "runs/open/timit/1_explore", nbformat.v4.new_output("display_data", data))
+    assert len(publish_notebooks(read_preset(tmp_path / "open.yaml"), tmp_path / "runs", tmp_path / "results")) == 1
