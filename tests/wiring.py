@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from agegender.pipelines import imdb, levihassner, lmtcnn
+from agegender.pipelines.recipes import with_overrides
 from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
 from agegender.training.config import precision_here
 from agegender.training.settings import plain
@@ -34,6 +35,7 @@ def faults_of(record):
     recipe = RECIPES[record["paper"]][record["variant"]]
     if "-byclip" in record["model"]:
         recipe = replace(recipe, split="clip")
+    recipe = with_overrides(recipe, record["parameters"]["overrides"])
     shared = record["overlaps"]["train and test"]["subjects"] > 0
     an_epoch = max(1, record["parts"]["train"]["num_examples"] // record["batches"]["train"]["batch_size"])
     found = {

@@ -37,8 +37,8 @@ for each test example. `make records` writes such records; nothing else enters t
 KEPT = """\
 :::{{admonition}} A real run
 :class: note
-This notebook was executed with preset `{preset}` on the corpora that it names, and is kept with the records. Its tables and
-curves are of real examples; whoever is shown or heard is drawn or synthetic.
+This notebook was executed with preset `{preset}` on the corpora that it names, and is kept with the records. Its
+tables and curves are of real examples; whoever is shown or heard is drawn or synthetic.
 :::"""
 
 
