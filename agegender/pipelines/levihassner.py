@@ -1,8 +1,4 @@
-"""Levi and Hassner (2015), age groups and gender of Adience, and its multi-task re-implementation in Keras.
-
-One net for each task, or one for both; its convolutions may be pretrained on CelebA. The code in Keras is re-run in two
-settings: as published, and as the paper intends.
-"""
+"""Levi and Hassner (2015), age groups and gender of Adience: the multi-task port in Keras, published and intended."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +46,7 @@ class Recipe:
     first weights of the heads (``agegender.models.heads``). ``pretraining_split`` is that of CelebA, which nobody
     stands twice in, or 30 % of its pictures, whoever is on them. Pretraining has a rate and a size of batch of its own.
 
+    ``initial_weights`` names the ``model.safetensors`` with whose encoder a run starts.
     ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
@@ -81,6 +78,7 @@ class Recipe:
     decay_factor: float = 0.1
     pretraining_batch_size: int = 128
     pretraining_learning_rate: float = 0.01
+    initial_weights: str | None = None
 
     @property
     def protocol(self) -> Protocol:

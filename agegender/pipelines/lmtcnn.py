@@ -50,6 +50,8 @@ class Recipe:
     batch of 128 (scaled to the size of the batch), momentum, a weight decay on the kernels of the encoder, the norm at
     which the gradient is clipped, and no ``dropout``.
 
+    ``initial_weights`` names the ``model.safetensors`` with which a run starts.
+
     ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
@@ -77,6 +79,7 @@ class Recipe:
     decay_factor: float = 0.1
     best_by: Literal["accuracy", "loss", "every_task"] = "accuracy"
     dropout: float = 0.0
+    initial_weights: str | None = None
 
     @property
     def protocol(self) -> Protocol:

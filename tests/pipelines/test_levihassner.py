@@ -34,6 +34,7 @@ def test_there_are_two_settings_and_they_share_only_the_augmentation_of_training
     same = {f.name for f in fields(levihassner.Recipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
     assert same == {
         "augmentation", "optimizer", "decays", "decay_factor", "pretraining_batch_size", "pretraining_learning_rate",
+        "initial_weights",
     }  # fmt: skip
     assert PUBLISHED.augmentation.crop_px == INPUT_PX
     assert PUBLISHED.augmentation.contrast == (0.2, 1.8)

@@ -18,6 +18,7 @@ from agegender.evaluation.published_arithmetic import padded_accuracy
 from agegender.labels import ADIENCE_8
 from agegender.models.lmtcnn import INPUT_PX
 from agegender.pipelines import imdb, levihassner, lmtcnn
+from agegender.pipelines.recipes import with_overrides
 from tests.pipelines.faces import ALONE, faces_in_memory, noise
 
 PUBLISHED, INTENDED = lmtcnn.RECIPES["as_published"], lmtcnn.RECIPES["as_intended"]
@@ -33,7 +34,7 @@ def test_there_are_two_settings_and_they_share_only_the_optimiser_and_the_size_o
     same = {f.name for f in fields(lmtcnn.Recipe) if getattr(PUBLISHED, f.name) == getattr(INTENDED, f.name)}
     assert same == {
         "test_batch_size", "learning_rate_of_128", "momentum", "weight_decay", "clip_norm", "optimizer", "decays",
-        "decay_factor", "best_by", "dropout",
+        "decay_factor", "best_by", "dropout", "initial_weights",
     }  # fmt: skip
     assert PUBLISHED.test_batch_size == 128
 
@@ -151,3 +152,8 @@ def test_the_published_denominator_counts_no_face_of_the_last_batch_and_divides_
 
 def test_the_published_run_keeps_the_last_weights_and_the_intended_one_the_best():
     assert (PUBLISHED.selects_best, INTENDED.selects_best) == (False, True)
+
+
+def test_dropout_is_a_decision_of_the_recipe_and_published_is_none():
+    dropped = with_overrides(INTENDED, {"dropout": 0.7})
+    assert [net(recipe).dropout.p for recipe in (PUBLISHED, INTENDED, dropped)] == [0.0, 0.0, 0.7]
