@@ -416,6 +416,17 @@ def test_a_row_in_two_parts_is_refused_with_its_number():
         Split(np.array([1]), np.array([2, 7]), np.array([7, 2]))
 
 
+def test_a_split_may_select_on_the_very_part_that_it_tests_and_on_no_other_of_its_rows():
+    """As some published code does; its recipe has to say so (``Protocol``)."""
+    split = Split(np.array([1]), validation=np.array([2, 7]), test=np.array([2, 7]))
+    assert split.validation.tolist() == split.test.tolist()
+    for validation in ([2], [2, 7, 8]):
+        with pytest.raises(ValueError, match="rows are in both validation and test"):
+            Split(np.array([1]), validation=np.array(validation), test=np.array([2, 7]))
+    with pytest.raises(ValueError, match="rows are in both train and validation"):
+        Split(np.array([2, 7]), validation=np.array([2, 7]), test=np.array([2, 7]))
+
+
 def test_a_key_that_is_no_column_cannot_be_audited():
     with pytest.raises(ValueError, match="cannot audit by 'photo': the examples have path, subject, user"):
         audit({"a": people(), "b": people()}, ["photo"])
