@@ -2,19 +2,17 @@
 
 from dataclasses import replace
 
-from agegender.pipelines import imdb, levihassner, lmtcnn
+from agegender.pipelines import commonvoice, imdb, levihassner, lmtcnn, timit
 from agegender.pipelines.recipes import with_overrides
-from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
 from agegender.training.config import precision_here
 from agegender.training.settings import plain
-from agegender.training.timit_recipes import TIMIT_RECIPES
 
 RECIPES = {
     "lmtcnn": lmtcnn.RECIPES,
     "levihassner": levihassner.RECIPES,
     "imdb": imdb.RECIPES,
-    "timit": TIMIT_RECIPES,
-    "commonvoice": COMMONVOICE_RECIPES,
+    "timit": timit.RECIPES,
+    "commonvoice": commonvoice.RECIPES,
 }
 
 
@@ -32,9 +30,7 @@ OTHER_TESTS = {
 
 def faults_of(record):
     """Return in what the run of a record did something else than the recipe of its paper and variant says."""
-    recipe = RECIPES[record["paper"]][record["variant"]]
-    if "-byclip" in record["model"]:
-        recipe = replace(recipe, split="clip")
+    recipe = replace(RECIPES[record["paper"]][record["variant"]], **_said_by_name(record["model"].split("-")))
     recipe = with_overrides(recipe, record["parameters"]["overrides"])
     shared = record["overlaps"]["train and test"]["subjects"] > 0
     an_epoch = max(1, record["parts"]["train"]["num_examples"] // record["batches"]["train"]["batch_size"])
@@ -49,6 +45,18 @@ def faults_of(record):
         **OF_PAPER[record["paper"]](record, recipe),
     }
     return [f"{name}: {did!r}, not {expected!r}" for name, (did, expected) in found.items() if did != expected]
+
+
+def _said_by_name(options):
+    """What the name of a model of voices decides."""
+    decisions = {
+        "byclip": {"split": "clip"},
+        "equal": {"has_equal_subjects": True},
+        "lds": {"has_lds": True},
+        "focal": {"gamma": 1.0},
+        "mel": {"uses_log": False},
+    }
+    return {name: value for option in options for name, value in decisions.get(option, {}).items()}
 
 
 def _labels(record):

@@ -36,6 +36,7 @@ class ShuffledSampler:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.num_examples, self.batch_size, self.seed = num_examples, batch_size, seed
+        self.num_drawn = num_examples  # in an epoch
         self._drawn: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __repr__(self) -> str:
@@ -83,6 +84,8 @@ class DistinctSubjectSampler(ShuffledSampler):
                 "lower the batch size"
             )
         self.subjects, self.most_per_subject = subjects, most_per_subject
+        counts = np.unique(subjects, return_counts=True)[1]
+        self.num_drawn = int(counts.clip(max=most_per_subject).sum())  # before some are left out
         self._ends: list[int] = []  # of each epoch so far, the step after its last
         self._batches: dict[int, np.ndarray] = {}
 

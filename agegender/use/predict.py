@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from agegender.data.face_alignment import aligned_face, find_faces
 from agegender.data.images import CentreCrop, decode_image
 from agegender.data.manifest import UnreadableFileError
 from agegender.data.mtcnn import FaceDetector
-from agegender.training.checkpoints import load_weights, read_facts
 from agegender.training.prediction import predict
 from agegender.use.results import in_batches, table_of
 from agegender.use.saved import SavedModel, load_model
@@ -27,9 +26,6 @@ CROP_OF_PACKS = "loose"
 """The alignment that comes nearest to faces as their corpus cut them, for a model whose training aligned none."""
 
 BATCH_SIZE = 64
-
-OF_VOICES = ("ResNetSE34V2", "SpeechCNN", "SpeechRNN", "SpeechBiGRU", "ResidualTCN", "SpeechTCN")
-"""The encoders of voices, as the facts of a file name them: to build them, more packages are needed than for faces."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +78,9 @@ def load_predictor(path: Path) -> "Predictor | VoicePredictor":
     weights that do not fit, and for a model whose answer about one face depends on the other faces of its batch; and
     ``ImportError`` for a model of voices when the packages that read recordings are not installed.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist: give the model.safetensors of a run folder")
-    facts = read_facts(path)
-    if (facts.get("encoder") or {}).get("name") not in OF_VOICES:
-        return Predictor(load_model(path))
-    try:
-        predictor = _of_voices(facts)
-    except ValueError as error:
-        raise ValueError(f"{path} {error}") from None
-    load_weights(predictor.net.model, path)
-    return predictor
+    saved = load_model(path)
+    if not saved.is_of_voices:
+        return Predictor(saved)
+    from agegender.use.voices import VoicePredictor  # here, so that faces need none of its packages
 
-
-def _of_voices(facts: dict[str, Any]) -> "VoicePredictor":
-    try:
-        from agegender.use.voice_nets import voice_net_of  # here, so that faces need none of their packages
-        from agegender.use.voices import VoicePredictor
-    except ImportError as error:
-        raise ImportError(f"a model of voices needs more packages ({error}): pip install 'agegender[voice]'") from error
-    return VoicePredictor(voice_net_of(facts), facts)
+    return VoicePredictor(saved)

@@ -3,27 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from agegender.data.audio import EvenCrops, as_int16, read_clip
+from agegender.data.audio import Crop, EvenCrops, as_int16, read_clip
 from agegender.data.batches import EvaluationBatches
 from agegender.data.cache import examples_in_memory
 from agegender.data.manifest import UnreadableFileError
 from agegender.training.prediction import predict
 from agegender.use.results import in_batches, table_of
-from agegender.use.voice_nets import VoiceNet
+from agegender.use.saved import SavedModel
 
 
 @dataclass(frozen=True)
 class VoicePredictor:
-    """A model of voices that was read from a file, and what its file says of it."""
+    """A model of voices that was read from a file."""
 
-    net: VoiceNet
-    facts: dict[str, Any]
+    saved: SavedModel
 
     def of_files(self, paths: Sequence[Path], detect: bool | None = None) -> pd.DataFrame:
         """Return one row for each recording, in order: what the model says, or why the file could not be read.
@@ -37,15 +35,15 @@ class VoicePredictor:
 
         def read(number: int) -> np.ndarray | str:
             try:
-                return as_int16(read_clip(Path(paths[number]), self.net.rate_hz))
+                return as_int16(read_clip(Path(paths[number]), self.saved.reads["rate_hz"]))
             except UnreadableFileError as error:
                 return str(error)
 
-        return in_batches(paths, read, self._of_recordings, self.net.batch_size, "voices")
+        return in_batches(paths, read, self._of_recordings, self.saved.reads["batch_size"], "voices")
 
     def _of_recordings(self, recordings: list[np.ndarray]) -> pd.DataFrame:
-        net = self.net
-        clips = examples_in_memory(recordings, net.rate_hz)
-        batches = EvaluationBatches(clips, {}, net.batch_size, EvenCrops(net.crop, net.num_crops))
+        saved, reads = self.saved, self.saved.reads
+        crops = EvenCrops(Crop(**reads["crop"]), reads["num_crops"])
+        batches = EvaluationBatches(examples_in_memory(recordings, reads["rate_hz"]), {}, reads["batch_size"], crops)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return table_of(predict(net.model, net.prepare, batches, device), net.scheme, len(recordings))
+        return table_of(predict(saved.model, saved.prepare, batches, device), saved.scheme, len(recordings))

@@ -1,29 +1,11 @@
 """How each net of faces is fitted: the settings for 1,000 examples, compared with the publications, written out."""
 
-from dataclasses import asdict
-
 import pytest
 
 from agegender.pipelines import imdb, levihassner, lmtcnn
 from agegender.pipelines import levihassner_pretraining as pretraining
 from agegender.pipelines.recipes import with_overrides
-
-PLAIN = {
-    "optimizer": "sgd", "momentum": 0.0, "decay_every": None, "decay_factor": 0.1, "plateau": None, "bias_factor": 1.0,
-    "head_factor": 1.0, "weight_decay": 0.0, "decays": "all", "clip_norm": None, "clip_value": None,
-    "selects_best": True, "best_by": "accuracy", "patience": None,
-}  # fmt: skip
-"""What the libraries of the originals do when nobody asks for anything."""
-
-
-def check(config, **expected):
-    """Compare all settings but the durations, the precision and the seed with ``PLAIN`` and what is ``expected``."""
-    found = asdict(config)
-    for name in ("num_steps", "validate_every", "precision", "seed"):
-        found.pop(name)
-    assert found == PLAIN | expected
-    steps = max(1, 1000 // config.batch_size)
-    assert (config.num_steps, config.validate_every) == (10 * steps, steps)
+from tests.pipelines.configs import check
 
 
 def of_lmtcnn(variant, batch_size=128):

@@ -7,10 +7,8 @@ import pytest
 from agegender.data.audio import Crop, EvenCrops
 from agegender.data.batches import EvaluationBatches
 from agegender.data.cache import examples_in_memory
-from agegender.pipelines import imdb, levihassner, lmtcnn
-from agegender.training.commonvoice_recipes import COMMONVOICE_RECIPES
+from agegender.pipelines import commonvoice, imdb, levihassner, lmtcnn, timit
 from agegender.training.protocol import Protocol, check_parts, describe_parts, overlaps, rows_of
-from agegender.training.timit_recipes import TIMIT_RECIPES
 
 EXAMPLES = pd.DataFrame({"path": list("abcdef"), "subject": ["s0", "s0", "s1", "s1", "s2", "s3"]})
 APART = {"train": [0, 1], "validation": [2, 3], "test": [4, 5]}
@@ -24,14 +22,14 @@ ALLOWED = {
     "lmtcnn as published": (lmtcnn.RECIPES["as_published"], [APART, TRAIN_AND_VALIDATION]),
     "levihassner as published": (levihassner.RECIPES["as_published"], [SELECTS_ON_TEST]),
     "imdb as published": (imdb.RECIPES["as_published"], [SELECTS_ON_TEST, SELECTS_ON_TEST_OF_EVERYBODY]),
-    "timit as published": (TIMIT_RECIPES["as_published"], [SELECTS_ON_TEST]),
-    "commonvoice as published": (COMMONVOICE_RECIPES["as_published"], [APART, TRAIN_AND_VALIDATION, EVERYBODY]),
+    "timit as published": (timit.RECIPES["as_published"], [SELECTS_ON_TEST]),
+    "commonvoice as published": (commonvoice.RECIPES["as_published"], [APART, TRAIN_AND_VALIDATION, EVERYBODY]),
 }
 ALLOWED |= {
     f"{name} as intended": (recipes["as_intended"], [APART])
     for name, recipes in (
         ("lmtcnn", lmtcnn.RECIPES), ("levihassner", levihassner.RECIPES), ("imdb", imdb.RECIPES),
-        ("timit", TIMIT_RECIPES), ("commonvoice", COMMONVOICE_RECIPES),
+        ("timit", timit.RECIPES), ("commonvoice", commonvoice.RECIPES),
     )
 }  # fmt: skip
 

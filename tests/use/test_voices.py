@@ -20,38 +20,36 @@ from agegender.data.cache import examples_in_memory
 from agegender.data.manifest import build_manifest
 from agegender.labels import SPEECHOCEAN_6
 from agegender.miniatures.voices import random_voice, speak
-from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead, hidden_layers
-from agegender.models.multitask import MultiTaskModel
-from agegender.models.resnet_se import ResNetSE34V2
-from agegender.models.speech_cnn import SpeechCNN
-from agegender.models.speech_sequence import ResidualTCN, SpeechBiGRU, SpeechRNN, SpeechTCN
+from agegender.pipelines import commonvoice, timit
 from agegender.training.checkpoints import save_weights
-from agegender.training.hearing import HEARINGS
 from agegender.training.prediction import predict
 from agegender.use import predict as use
-from agegender.use import voice_nets
-from agegender.use.heads import facts_of_heads
 from agegender.use.predict import load_predictor
-from agegender.use.voice_nets import voice_net_of
+from agegender.use.saved import model_of
 from agegender.use.voices import VoicePredictor
 
 RATE = 16_000
-LAYERS = {"hidden_features": [1024, 512], "has_batch_norm": True}
-HEADS = {
-    "age": {"name": "RegressionHead", "unit_years": 100.0, **LAYERS},
-    "gender": {"name": "ClassHead", **LAYERS},
+CROP = Crop(4_000)
+_, RECIPE = timit.recipe_of("scratch-mel", "as_intended", {"num_mels": 40, "unit_years": 100.0})
+TIMIT = {
+    "paper": "timit",
+    "build_model": timit.model_facts(RECIPE, pd.Series([35.0])),
+    "prepare": {},
+    "input": timit.input_facts(RECIPE, CROP),
 }
-SAMPLES = {"prepare": "samples", "rate_hz": RATE, "crop_samples": 4_000, "num_crops": 3}
-MEL = {"name": "ResNetSE34V2", "num_mels": 40, "pooling": "asp", "uses_log": False}
-TIMIT = {"encoder": MEL, "heads": HEADS, "input": SAMPLES}
-HEARING = HEARINGS["speechocean762"]
+AUDIO = commonvoice.AUDIO_INPUTS["speechocean762"]
+INTENDED = commonvoice.RECIPES["as_intended"]
 
 
-def facts_of(model, prepare="decibels", **arguments):
+def facts_of(encoder, recipe=INTENDED):
     """What a run of the Common Voice pipeline saves of its net."""
-    encoder = {"name": type(model.encoder).__name__, **arguments}
-    reads = {"prepare": prepare, "num_crops": 1, **vars(HEARING)}
-    return json.loads(json.dumps({"encoder": encoder, "heads": facts_of_heads(model), "input": reads}))
+    facts = {
+        "paper": "commonvoice",
+        "build_model": commonvoice.model_facts(recipe, encoder, AUDIO, SPEECHOCEAN_6),
+        "prepare": commonvoice.prepare_facts(encoder, AUDIO),
+        "input": commonvoice.input_facts(recipe, encoder, AUDIO),
+    }
+    return json.loads(json.dumps(facts))
 
 
 def say(number, seconds=0.8):
@@ -77,26 +75,19 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def timit(tmp_path_factory):
+def of_timit(tmp_path_factory):
     """The file of a model of the TIMIT pipeline, and the model."""
     torch.manual_seed(0)
-    encoder = ResNetSE34V2(num_mels=40, uses_log=False)
-    layers = [hidden_layers(512, (1024, 512), has_batch_norm=True) for _ in range(2)]
-    heads = {
-        "age": RegressionHead(512, layers[0], initial_age=35.0, unit_years=100.0),
-        "gender": ClassHead(512, GENDER, layers[1]),
-    }
-    for head in heads.values():
+    model = timit.build_model(**TIMIT["build_model"])
+    for head in model.heads.values():
         torch.nn.init.normal_(head.linear.weight, std=0.5)  # so that voices are told apart without training
-    model = MultiTaskModel(encoder, heads)
-    assert facts_of_heads(model) == HEADS
     path = tmp_path_factory.mktemp("timit") / "model.safetensors"
     save_weights(model, path, TIMIT)
     return path, model.eval()
 
 
-def test_equals_the_crops_given_to_the_model_by_hand_and_averaged(folder, timit):
-    path, model = timit
+def test_equals_the_crops_given_to_the_model_by_hand_and_averaged(folder, of_timit):
+    path, model = of_timit
     samples = torch.from_numpy(as_int16(soundfile.read(folder / "2.wav", dtype="float32")[0]))
     last = len(samples) - 4_000
     crops = torch.stack([samples[start : start + 4_000] for start in (0, last // 2, last)])
@@ -108,8 +99,8 @@ def test_equals_the_crops_given_to_the_model_by_hand_and_averaged(folder, timit)
     assert table["p_female"][0] == pytest.approx(float(said["p_female"].mean()), abs=1e-4)
 
 
-def test_a_recording_gets_the_answer_that_the_test_of_its_run_gave(folder, timit, tmp_path):
-    path, model = timit
+def test_a_recording_gets_the_answer_that_the_test_of_its_run_gave(folder, of_timit, tmp_path):
+    path, model = of_timit
     names = [f"{number}.wav" for number in range(3)]
     rows = pd.DataFrame({"path": names, "subject": names}).assign(corpus="spoken", modality="voice")
     clips = cache_clips(build_manifest(rows, root=folder), tmp_path, RATE)
@@ -120,8 +111,8 @@ def test_a_recording_gets_the_answer_that_the_test_of_its_run_gave(folder, timit
     assert table["age"].std() > 0.1  # else the test could not fail
 
 
-def test_formats_channels_and_rates_change_little_and_company_nothing(folder, timit):
-    predictor = load_predictor(timit[0])
+def test_formats_channels_and_rates_change_little_and_company_nothing(folder, of_timit):
+    predictor = load_predictor(of_timit[0])
     alike = ["1.wav", "1.flac", "stereo.wav", "1.ogg", "1.mp3", "8khz.wav"]
     table = predictor.of_files([folder / name for name in alike]).set_index(pd.Index(alike))
     assert table["problem"].isna().all()
@@ -131,20 +122,27 @@ def test_formats_channels_and_rates_change_little_and_company_nothing(folder, ti
     assert table["age"].notna().all()
 
 
-def test_files_that_cannot_be_used_keep_their_rows_and_say_why(folder, timit):
+def test_files_that_cannot_be_used_keep_their_rows_and_say_why(folder, of_timit):
     files = ["empty.wav", "0.wav", "text.wav", "short.wav", "missing.wav"]
-    table = load_predictor(timit[0]).of_files([folder / name for name in files])
+    table = load_predictor(of_timit[0]).of_files([folder / name for name in files])
     assert table["path"].tolist() == [str(folder / name) for name in files]
     assert table["age"].notna().tolist() == [False, True, False, False, False]
     said = ["an empty file", "", "not a recording", "0.05 s of sound", "no such file"]
     assert [part in (problem or "") for part, problem in zip(said, table["problem"].fillna(""), strict=True)] == [
         True
     ] * 5
-    assert load_predictor(timit[0]).of_files([folder / "empty.wav"]).columns.tolist() == ["path", "problem"]
+    assert load_predictor(of_timit[0]).of_files([folder / "empty.wav"]).columns.tolist() == ["path", "problem"]
 
 
-def test_the_command_answers_about_recordings_and_refuses_to_look_for_faces(folder, timit, tmp_path, capsys):
-    command = ["predict", str(timit[0]), str(folder / "1.mp3"), str(folder / "text.wav"), "-o", str(tmp_path / "o.csv")]
+def test_the_command_answers_about_recordings_and_refuses_to_look_for_faces(folder, of_timit, tmp_path, capsys):
+    command = [
+        "predict",
+        str(of_timit[0]),
+        str(folder / "1.mp3"),
+        str(folder / "text.wav"),
+        "-o",
+        str(tmp_path / "o.csv"),
+    ]
     assert main(command) == 0
     assert "2 files, 1 not usable" in capsys.readouterr().out
     assert (tmp_path / "o.csv").read_text().startswith("path,age,p_female,problem")
@@ -152,86 +150,83 @@ def test_the_command_answers_about_recordings_and_refuses_to_look_for_faces(fold
     assert "there is no face to detect" in capsys.readouterr().err
 
 
-NETS = {
-    "cnn": (SpeechCNN, {"num_frames": HEARING.num_frames}),
-    "rnn": (SpeechRNN, {}),
-    "bigru": (SpeechBiGRU, {}),
-    "described": (SpeechCNN, {"num_frames": HEARING.num_frames, "is_as_described": True}),
-    "tcn": (ResidualTCN, {}),
-    "tcn1": (SpeechTCN, {"version": 1, "recurrence": "time"}),
-    "tcn2": (SpeechTCN, {"version": 2, "recurrence": "time"}),
-}
-
-
-def grouped(encoder):
-    return MultiTaskModel(
-        encoder, {"age": ClassHead(encoder.out_features, AgeBins(SPEECHOCEAN_6), init="torch")}
-    ).eval()
-
-
-@pytest.mark.parametrize("name", NETS)
-def test_a_net_of_age_groups_is_the_one_that_was_saved(name):
+def trained(encoder, recipe=INTENDED):
     torch.manual_seed(0)
-    kind, arguments = NETS[name]
-    trained = grouped(kind(**arguments))
-    prepare = "waveform" if kind is SpeechTCN else "decibels"
-    net = voice_net_of(facts_of(trained, prepare, **arguments))
-    net.model.load_state_dict(trained.state_dict())
-    clips = torch.from_numpy(np.stack([as_int16(np.resize(say(number), HEARING.num_samples)) for number in (0, 1)]))
-    heard = HEARING.waveforms() if kind is SpeechTCN else HEARING.spectrograms()
+    return commonvoice.build_model(**facts_of(encoder, recipe)["build_model"]).eval()
+
+
+@pytest.mark.parametrize("encoder", commonvoice.ENCODERS)
+def test_a_net_of_age_groups_is_the_one_that_was_saved(encoder):
+    model, saved = trained(encoder), model_of(facts_of(encoder))
+    saved.model.load_state_dict(model.state_dict())
+    clips = torch.from_numpy(np.stack([as_int16(np.resize(say(number), AUDIO.num_samples)) for number in (0, 1)]))
+    heard = commonvoice.prepare(**commonvoice.prepare_facts(encoder, AUDIO))
     with torch.no_grad():
-        expected = trained.decode(trained(heard({"clips": clips})))
-        said = net.model.eval().decode(net.model(net.prepare({"clips": clips})))
+        expected = model.decode(model(heard({"clips": clips})))
+        said = saved.model.eval().decode(saved.model(saved.prepare({"clips": clips})))
     assert_close(said["p_group"], expected["p_group"])
-    assert (net.rate_hz, net.crop, net.num_crops, net.scheme) == (RATE, HEARING.crop, 1, SPEECHOCEAN_6)
+    assert Crop(**saved.reads["crop"]) == AUDIO.crop
+    assert (saved.reads["rate_hz"], saved.reads["num_crops"], saved.scheme) == (RATE, 1, SPEECHOCEAN_6)
 
 
 def test_a_model_of_age_groups_says_groups_and_no_gender(folder, tmp_path):
-    model = grouped(SpeechBiGRU())
-    save_weights(model, tmp_path / "model.safetensors", facts_of(model))
+    model = trained("bigru")
+    save_weights(model, tmp_path / "model.safetensors", facts_of("bigru"))
     table = load_predictor(tmp_path / "model.safetensors").of_files([folder / "0.wav"])
     said = soundfile.read(folder / "0.wav", dtype="float32")[0]
-    clip = torch.from_numpy(np.pad(as_int16(said), (0, HEARING.num_samples - len(said))))[None]
+    clip = torch.from_numpy(np.pad(as_int16(said), (0, AUDIO.num_samples - len(said))))[None]
+    heard = commonvoice.prepare(**commonvoice.prepare_facts("bigru", AUDIO))
     with torch.no_grad():
-        p_group = model.decode(model(HEARING.spectrograms()({"clips": clip})))["p_group"][0]
+        p_group = model.decode(model(heard({"clips": clip})))["p_group"][0]
     assert "p_female" not in table
     assert table["age_group"][0] == SPEECHOCEAN_6.labels[int(p_group.argmax())]
     assert table["p 23+"][0] == pytest.approx(float(p_group[-1]), abs=1e-4)
 
 
 def test_a_net_that_is_recurrent_over_its_batch_hears_every_clip_alone(folder, tmp_path):
-    torch.manual_seed(0)
-    model = grouped(SpeechTCN(1, "batch"))
-    save_weights(model, tmp_path / "t.safetensors", facts_of(model, "waveform", version=1, recurrence="batch"))
+    published = commonvoice.RECIPES["as_published"]
+    save_weights(trained("tcn1", published), tmp_path / "t.safetensors", facts_of("tcn1", published))
     predictor = load_predictor(tmp_path / "t.safetensors")
     files = [folder / f"{number}.wav" for number in range(3)]
     together, alone = predictor.of_files(files), predictor.of_files(files[2:])
     assert alone["p 23+"][0] == pytest.approx(together["p 23+"][2], abs=1e-7)
 
 
+def of_encoder(**changes):
+    return TIMIT | {"build_model": TIMIT["build_model"] | {"encoder": TIMIT["build_model"]["encoder"] | changes}}
+
+
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"encoder": MEL}, "'heads' is missing"),
-        (TIMIT | {"heads": {"height": {"name": "HeightHead"}}}, "has a head 'HeightHead', which this version"),
-        (TIMIT | {"encoder": MEL | {"pooling": "max"}}, "unknown pooling 'max'"),
-        (TIMIT | {"encoder": {"name": "LSTM"}}, "'LSTM' is missing or unknown"),
-        (TIMIT | {"input": SAMPLES | {"prepare": "notes"}}, "becomes its input: .* is missing or unknown"),
-        (TIMIT | {"input": {"prepare": "samples", "num_crops": 1}}, "becomes its input: 'crop_samples' is missing"),
-        ({"name": "speech net", "corpus": "speechocean762", "model": "cnn"}, "earlier versions did not say enough"),
+        (of_encoder(pooling="max"), "unknown pooling 'max'"),
+        (of_encoder(layers=3), "does not describe a model of this version: .*'layers'"),
+        (
+            facts_of("cnn") | {"build_model": {"encoder": "cnn"}},
+            "a model of this version: .*'scheme'",
+        ),
+        (facts_of("cnn") | {"prepare": {"encoder": "cnn"}}, "a model of this version: .*'rate_hz'"),
+        (
+            TIMIT | {"input": {"rate_hz": RATE, "num_crops": 1}},
+            "the model's input: batch_size, crop is missing",
+        ),
+        ({"name": "speech net", "corpus": "speechocean762", "model": "cnn"}, "saved by an older version"),
     ],
 )
 def test_facts_that_describe_no_model_of_voices_are_refused(facts, message):
     with pytest.raises(ValueError, match=message):
-        voice_net_of(facts)
+        model_of(facts)
 
 
-def test_every_net_of_voices_is_known_by_its_name():
-    assert set(use.OF_VOICES) == set(voice_nets._ENCODERS)
+def of_batches(predictor, batch_size):
+    facts = predictor.saved.facts
+    return VoicePredictor(
+        replace(predictor.saved, facts=facts | {"input": facts["input"] | {"batch_size": batch_size}})
+    )
 
 
-def test_few_recordings_are_in_memory_at_once_and_the_table_is_that_of_all(folder, timit, monkeypatch):
-    predictor = load_predictor(timit[0])
+def test_few_recordings_are_in_memory_at_once_and_the_table_is_that_of_all(folder, of_timit, monkeypatch):
+    predictor = load_predictor(of_timit[0])
     files = [folder / name for name in ("0.wav", "empty.wav", "1.wav", "2.wav", "text.wav", "0.wav")]
     whole = predictor.of_files(files)
     asked = []
@@ -241,18 +236,18 @@ def test_few_recordings_are_in_memory_at_once_and_the_table_is_that_of_all(folde
         return answer(self, recordings)
 
     monkeypatch.setattr(VoicePredictor, "_of_recordings", noted)
-    parts = replace(predictor, net=replace(predictor.net, batch_size=3)).of_files(files)
+    parts = of_batches(predictor, 3).of_files(files)
     assert asked == [3, 1]
     pd.testing.assert_frame_equal(parts, whole, rtol=1e-4)
     assert whole["problem"].notna().tolist() == [False, True, False, False, True, False]
 
 
-def test_faces_need_no_package_of_voices_and_voices_name_what_to_install(timit, monkeypatch):
-    for module in ("agegender.use.voices", "agegender.use.voice_nets"):
+def test_faces_need_no_package_of_voices_and_voices_name_what_to_install(of_timit, monkeypatch):
+    for module in ("agegender.pipelines.timit", "soundfile"):
         monkeypatch.setitem(sys.modules, module, None)
     fresh = importlib.reload(use)
     with pytest.raises(ImportError, match=r"pip install 'agegender\[voice\]'"):
-        fresh.load_predictor(timit[0])
+        fresh.load_predictor(of_timit[0])
 
 
 def test_recordings_in_memory_are_clips_one_after_the_other():
