@@ -17,6 +17,7 @@ from agegender.evaluation.metrics import RMSE
 from agegender.evaluation.published_arithmetic import mean_over_batches
 from agegender.models.heads import RegressionHead, hidden_layers
 from agegender.models.losses import focal_regression_loss
+from agegender.models.resnet_se import ResNetSE34V2
 from agegender.pipelines import timit
 from agegender.training import reweighting
 from agegender.training.config import optimizer_of
@@ -110,11 +111,13 @@ def test_lds_has_the_kernels_and_weights_of_its_authors(kernel, inverse):
 
 
 @pytest.mark.parametrize(("recipe", "first"), [(PUBLISHED, 0.0), (INTENDED, 41.5)], ids=["published", "intended"])
-def test_answers_begin_at_nothing_or_at_the_mean_age(recipe, first):
+def test_predictions_begin_at_nothing_or_at_the_mean_age(recipe, first):
     head = age_head(recipe)
     torch.nn.init.zeros_(head.linear.weight)
-    head.linear.bias.data -= head.linear.bias.data - first / recipe.unit_years  # without its small random part
-    assert_close(head.decode(head.eval()(torch.zeros(3, 512)))["age"], torch.full((3,), first))
+    begun = head.decode(head.eval()(torch.zeros(3, 512)))["age"]
+    small = recipe.unit_years / 512**0.5  # the bound of the random part of the bias
+    assert_close(begun, torch.full((3,), first), atol=small, rtol=0)
+    assert small < 41.5 / 5
 
 
 def test_a_mean_over_batches_is_another_number_than_the_pooled_one():
@@ -223,6 +226,20 @@ def test_every_option_of_the_encoder_can_be_reached_by_name(changes):
     usual = sum(p.numel() for p in net_of(INTENDED).parameters())
     assert sum(p.numel() for p in net.parameters()) != usual
     assert net.eval()(torch.zeros(2, 1_000))["age"].shape == (2, 1)
+
+
+def test_first_weights_are_drawn_as_in_the_recorded_runs():
+    """The hidden layers of gender come after its last layer."""
+    net = net_of(INTENDED)
+    torch.manual_seed(0)
+    ResNetSE34V2(**(INTENDED.architecture | SMALL))
+    age_hidden, age = hidden_layers(512, (1024, 512), True), torch.nn.Linear(512, 1)
+    gender, gender_hidden = torch.nn.Linear(512, 2), hidden_layers(512, (1024, 512), True)
+    pairs = [(net.heads["age"].hidden, age_hidden), (net.heads["gender"].linear, gender)]
+    for own, drawn in [*pairs, (net.heads["gender"].hidden, gender_hidden)]:
+        for name, value in drawn.state_dict().items():
+            assert torch.equal(own.state_dict()[name], value)
+    assert torch.equal(net.heads["age"].linear.weight, age.weight)
 
 
 def test_a_net_is_built_again_from_facts_that_were_written_as_json():
