@@ -16,7 +16,6 @@ from agegender.data.spec_augment import circular_shift, mask_spectrograms
 from agegender.labels import COMMON_VOICE_6
 from agegender.models.audio_frontend import DecibelMel, raw_audio
 from agegender.models.heads import AgeBins, ClassHead
-from agegender.models.speech_sequence import SpeechTCN
 from agegender.pipelines import commonvoice
 from agegender.pipelines.commonvoice import NUM_UNIFORMS, RECIPES, AudioInput
 from agegender.training.config import optimizer_of
@@ -187,8 +186,7 @@ def test_what_is_tested_is_distorted_as_published_and_left_alone_as_intended():
 
 
 def tcn(recipe):
-    torch.manual_seed(0)
-    return SpeechTCN(1, recipe.recurrence).eval()
+    return net_of(recipe, "tcn1").encoder.eval()
 
 
 def test_the_published_recurrence_runs_from_clip_to_clip_and_the_intended_one_does_not():
