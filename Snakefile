@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "book" / "tools"))
 
-from chapters import CARDS, EXECUTED, TOC, pages_of_records, pages_of_runs, table_of_contents
+from chapters import TOC, pages_of_records, pages_of_runs
 from lifeline import end_with_parent
 from plan import RECORDS, RESULTS, pattern_of, read_preset, recorded_runs
 from progress import in_turns
@@ -27,7 +27,7 @@ RECORD_PAGES = pages_of_records()
 PAGES = {page.placed: page for page in [*RECORD_PAGES, *pages_of_runs(PRESET, CALL["papers"])]}
 PROSE = sorted(str(path) for path in Path("book").rglob("*.md") if not {"_build", "executed"} & set(path.parts))
 BOOK = [*PROSE, "book/_config.yml", "book/references.bib", "book/_static/tables.css", *map(str, Path("book/_ext").glob("*.py"))]
-CARD_FILES = sorted(path.name for path in Path("data_cards").glob("*"))
+CARD_FILES = sorted(str(path) for path in Path("data_cards").glob("*"))
 
 
 def earlier(stage, wildcards):
@@ -38,11 +38,6 @@ def earlier(stage, wildcards):
 def parameters(stage, wildcards):
     """What is injected into the notebook of a run."""
     return json.dumps(PRESET.parameters_of(stage, wildcards.run))
-
-
-def placed(wildcards):
-    """The page that a rule makes."""
-    return PAGES[f"{EXECUTED}/{wildcards.page}.ipynb"]
 
 
 def record_files(page):
@@ -68,9 +63,7 @@ EXECUTE = (
 localrules:
     book,
     runs,
-    contents,
     place,
-    card,
 
 
 rule book:
@@ -150,43 +143,20 @@ for page in RECORD_PAGES if not MISSING else []:
 
 rule place:
     input:
-        notebook=lambda wildcards: placed(wildcards).shown_notebook(MISSING),
-    output:
-        EXECUTED + "/{page}.ipynb",
-    params:
-        mark=lambda wildcards: placed(wildcards).mark,
-        banner=lambda wildcards: placed(wildcards).banner,
-        missing=lambda wildcards: MISSING.get(placed(wildcards).placed, ""),
-    wildcard_constraints:
-        page=pattern_of([page.removeprefix(f"{EXECUTED}/").removesuffix(".ipynb") for page in PAGES]),
-    shell:
-        "{sys.executable:q} book/tools/place_notebook.py {input:q} {output:q} {params.mark:q} {params.banner:q} {params.missing:q}"
-
-
-rule contents:
+        sorted({page.shown_notebook(MISSING) for page in PAGES.values()}),
+        CARD_FILES,
     output:
         TOC,
     params:
-        text=table_of_contents(list(PAGES.values()), [name[:-3] for name in CARD_FILES if name.endswith(".md")]),
+        pages=[(page.placed, page.mark, page.banner, MISSING.get(page.placed, "")) for page in PAGES.values()],
     shell:
-        "printf %s {params.text:q} > {output:q}"
-
-
-rule card:
-    input:
-        "data_cards/{name}",
-    output:
-        CARDS + "/{name}",
-    shell:
-        "cp {input:q} {output:q}"
+        "{sys.executable:q} book/tools/place_pages.py {PRESET.name} {config[call]:q}"
 
 
 rule html:
     input:
         TOC,
-        list(PAGES),
         BOOK,
-        [f"{CARDS}/{name}" for name in CARD_FILES],
     output:
         "book/_build/html/index.html",
     shell:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from build_html import chapter_files
 from chapters import pages_of_records, pages_of_runs, table_of_contents
-from place_notebook import marked, place
+from place_pages import marked, placed, write_all
 from plan import read_preset
 
 from tests.book.conftest import ROOT
@@ -113,10 +113,32 @@ def test_every_page_of_prose_in_the_contents_exists(monkeypatch, tmp_path):
     assert [name for name in files if not Path(f"book/{name}.md").is_file()] == []
 
 
-def test_a_placed_notebook_is_marked_in_its_heading(tmp_path, write_notebook):
-    place(write_notebook("seed = 0"), tmp_path / "placed.ipynb", "miniature", "Drawn people.")
-    first = nbformat.read(tmp_path / "placed.ipynb", 4).cells[0]
+def test_a_placed_notebook_is_marked_in_its_heading(write_notebook):
+    first = nbformat.reads(placed(write_notebook("seed = 0"), "miniature", "Drawn people."), 4).cells[0]
     assert first.source == "# A notebook (miniature)\n\nDrawn people.\n\nIt tests."
+
+
+def test_pages_and_cards_are_placed_what_did_not_change_is_left_alone_and_what_is_no_page_removed(
+    presets, tmp_path, write_notebook, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    pages = pages_of_runs(read_preset(presets / "miniature.yaml"))
+    for page in pages:
+        write_notebook("seed = 0", path=tmp_path / page.notebook)
+    cards = tmp_path / "cards"
+    cards.mkdir()
+    (cards / "adience.md").write_text("# Adience")
+    write_all(pages, {}, cards)
+    first, second = (tmp_path / page.placed for page in pages)
+    times = {path: path.stat().st_mtime_ns for path in (first, second)}
+    (first.parent / "gone.ipynb").touch()
+    write_notebook("seed = 1", path=tmp_path / pages[1].notebook)
+    write_all(pages, {}, cards)
+    assert first.stat().st_mtime_ns == times[first]
+    assert "seed = 1" in second.read_text()
+    assert not (first.parent / "gone.ipynb").exists()
+    assert (tmp_path / "book/executed/cards/adience.md").read_text() == "# Adience"
+    assert "cards/adience" in (tmp_path / "book/executed/_toc.yml").read_text()
 
 
 def test_a_notebook_without_a_heading_is_refused():
