@@ -1,7 +1,4 @@
-"""Baselines that look at no example: the best constants of each metric, as tables of predictions.
-
-They go through the same metrics and the same intervals as a model.
-"""
+"""Baselines that look at no example: the best constants of each metric, as tables of predictions."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
@@ -21,10 +18,9 @@ def labels_of(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def labels_of_training(record: Record, sources: Iterable[str]) -> pd.DataFrame | None:
-    """Return the labels that a run was trained on: age, age_group and gender, one value for each labelled example.
+    """Return the labels that a run was trained on: age, age_group and gender, of the corpora ``sources``.
 
-    Only of the examples of ``sources`` (values of ``corpus`` in a table of predictions). The columns are independent
-    lists: a row is not a person. ``None`` for a record that does not hold the counts, as older ones.
+    The columns are independent lists: a row is not a person. ``None`` for an older record, without the counts.
     """
     counts = record.get("parts", {}).get("train", {}).get("labels")
     if counts is None:
@@ -49,14 +45,11 @@ def _shares(values: pd.Series, kinds: list, name: str) -> np.ndarray:
 def best_constant(training: pd.DataFrame, test: pd.DataFrame, scheme: AgeScheme | None, metric: Metric) -> pd.DataFrame:
     """Return ``test`` with the same predictions in every row: of all constants the best for ``metric``.
 
-    It comes from the labels of ``training`` alone, with the columns ``age`` (years, NaN unknown), ``age_group`` and
-    ``gender`` (`labels_of` takes them from predictions). Group probabilities are the shares of the groups in training;
-    for ``one_off`` all is on the group that has the most examples with its neighbours. ``p_female`` is the share of
-    women. The age is the median in years, for ``rmse`` and ``bias`` the mean, for ``cs5`` the middle of the ten years
-    with the most examples; where no age is known, the midpoint of the predicted group of ``scheme``. Without ``scheme``
-    there are no group probabilities. Every constant has the same recall per class (UAR).
-
-    Raises ``ValueError`` when training has no example with the label.
+    It comes from the labels of ``training`` alone: ``age`` (years, NaN unknown), ``age_group`` and ``gender``. Group
+    probabilities are the shares of the groups; for ``one_off`` all is on the group that has the most examples with its
+    neighbours. ``p_female`` is the share of women. The age is the median in years, for ``rmse`` and ``bias`` the mean,
+    for ``cs5`` the middle of the ten years with the most examples; where no age is known, the midpoint of the predicted
+    group. Without ``scheme`` there are no group probabilities. Raises ``ValueError`` when no example has the label.
     """
     table = test.drop(columns=group_columns(test))
     ages = training["age"].dropna()
@@ -91,13 +84,12 @@ def best_constant_across_folds(
 ) -> pd.DataFrame:
     """Return the `best_constant` of each fold by the labels of the other folds, rows in the order of ``predictions``.
 
-    ``predictions`` holds all folds of one system, so the other folds are what it could train on. For a single fold the
-    constant comes from ``training`` (`labels_of_training`). Raises ``ValueError`` for a single fold without it.
+    For a single fold the constant comes from ``training`` (`labels_of_training`). Raises ``ValueError`` without it.
     """
     folds = predictions["fold"].unique()
-    if len(folds) < 2 and training is not None:
-        return best_constant(training, predictions, scheme, metric)
     if len(folds) < 2:
+        if training is not None:
+            return best_constant(training, predictions, scheme, metric)
         raise ValueError(f"only fold {folds.tolist()} is there: use best_constant with the labels of its training part")
     parts = []
     for fold in folds:
@@ -112,12 +104,9 @@ def best_age_by_group(
 ) -> pd.DataFrame:
     """Return ``predictions`` with one constant age for each group that the columns ``by`` form.
 
-    The age of an example is the median (least MAE) or the mean (least RMSE) of the true ages, in the *other* folds, of
-    the examples that agree with it in all of ``by`` (``["true_gender"]``: one age for men, one for women); of all
-    examples of the other folds where none agrees, or where ``by`` is empty. ``p_female`` is empty and there are no
-    group probabilities. Rows keep their order.
-
-    Raises ``ValueError`` when a fold is the only one with a known age, and for a column that is not there.
+    It is the median (least MAE) or the mean (least RMSE) of the true ages of the group in the *other* folds; of all
+    their examples where the group has none, or where ``by`` is empty. ``p_female`` is empty and there are no group
+    probabilities. Raises ``ValueError`` when a fold is the only one with a known age, and for a missing column.
     """
     missing = [name for name in by if name not in predictions]
     if missing:

@@ -11,16 +11,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from agegender.evaluation.metrics import (
-    Floats,
-    checked_column,
-    exact_correct,
-    gender_correct,
-    true_and_probabilities,
-)
+from agegender.evaluation.metrics import Floats, checked_column, exact_correct, gender_correct, true_and_probabilities
 from agegender.evaluation.plots import FONT_PT, GREY, SERIES, SHAPES, plain_axes
 
 NUM_BINS = 15
+"""Bins of equal width over 0 to 1; the error depends on their number."""
 
 
 def group_confidence(predictions: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -34,14 +29,14 @@ def gender_confidence(predictions: pd.DataFrame) -> tuple[Floats, Floats]:
     return np.maximum(p_female, 1 - p_female), gender_correct(predictions)
 
 
-def reliability(confidence: ArrayLike, correct: ArrayLike, num_bins: int = NUM_BINS) -> pd.DataFrame:
-    """Return one row for each of ``num_bins`` bins of equal width over 0 to 1, also for the empty ones.
+def reliability(confidence: ArrayLike, correct: ArrayLike) -> pd.DataFrame:
+    """Return one row for each of the `NUM_BINS` bins that holds an example.
 
-    ``confidence`` (examples,) are probabilities, ``correct`` (examples,) is 1 where what was said came true. Columns:
-    ``low``, ``high`` (a bin holds low < confidence <= high, and 0 lies in the first), ``count``, ``confidence`` and
-    ``accuracy`` (means in the bin, NaN when it is empty). Raises ``ValueError`` for a confidence outside 0 to 1.
+    ``confidence`` (examples,) are probabilities, ``correct`` (examples,) is 1 where the prediction is correct. Columns:
+    ``confidence`` and ``accuracy`` (means in the bin) and ``share`` of the examples. A bin holds low < confidence <=
+    high, and the first also 0. Raises ``ValueError`` for a confidence outside 0 to 1.
 
-    >>> reliability([0.2, 0.9, 0.9], [0, 1, 0], num_bins=2)["accuracy"].tolist()
+    >>> reliability([0.2, 0.9, 0.9], [0, 1, 0])["accuracy"].tolist()
     [0.0, 0.5]
     """
     said, came = checked_column(confidence, "confidence"), checked_column(correct, "correct")
@@ -49,46 +44,35 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, num_bins: int = NUM_B
         raise ValueError(f"confidence has {len(said)} examples and correct has {len(came)}")
     if said.min() < 0 or said.max() > 1 + 1e-6:
         raise ValueError(f"confidence must lie in 0 to 1, got {said.min():g} to {said.max():g}")
-    if num_bins < 1:
-        raise ValueError(f"need at least 1 bin, got {num_bins}")
-    edges = np.linspace(0, 1, num_bins + 1)
-    bins = np.clip(np.searchsorted(edges, said, side="left") - 1, 0, num_bins - 1)
-    count = np.bincount(bins, minlength=num_bins)
-    filled = np.where(count, count, np.nan)
-    means = {
-        name: np.bincount(bins, values, minlength=num_bins) / filled
-        for name, values in (("confidence", said), ("accuracy", came))
-    }
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": count, **means})
+    bins = np.searchsorted(np.linspace(0, 1, NUM_BINS + 1)[1:-1], said)
+    table = pd.DataFrame({"confidence": said, "accuracy": came, "share": 1 / len(said)})
+    return table.groupby(bins).agg({"confidence": "mean", "accuracy": "mean", "share": "sum"})
 
 
-def ece(confidence: ArrayLike, correct: ArrayLike, num_bins: int = NUM_BINS) -> float:
-    """Return the expected calibration error, sum over bins of count / n * |accuracy - confidence|, in 0 to 1.
+def ece(confidence: ArrayLike, correct: ArrayLike) -> float:
+    """Return the expected calibration error, sum over bins of share * |accuracy - confidence|, in 0 to 1.
 
-    Bins of equal width (Guo et al. 2017, equation 3); the value depends on ``num_bins`` and is never negative, so a
-    few examples show an error even where there is none. Inputs as in `reliability`.
+    Equation 3 of the reference. Inputs as in `reliability`.
 
     >>> round(ece([0.8, 0.8, 0.8, 0.8, 0.8], [1, 1, 1, 1, 0]), 6)
     0.0
     """
-    bins = reliability(confidence, correct, num_bins)
-    gaps = (bins["accuracy"] - bins["confidence"]).abs() * bins["count"]
-    return float(gaps.sum() / bins["count"].sum())
+    bins = reliability(confidence, correct)
+    return float(((bins["accuracy"] - bins["confidence"]).abs() * bins["share"]).sum())
 
 
 def reliability_diagram(confidences: Mapping[str, tuple[Floats, Floats]], label: str) -> Axes:
-    """Draw what came true against what was said, for each system's confidence and whether it was correct.
+    """Draw accuracy against confidence, both (examples,), for each system, of what ``label`` says: ``"age group"``.
 
     The area of a dot is the share of the system's examples in its bin; on the dashed line probabilities mean what
-    they say. ``label`` says of what, for example ``"age group"``.
+    they say.
     """
     ax = plain_axes(None, 4.6)
     ax.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
     for (system, said), colour, marker in zip(confidences.items(), SERIES, SHAPES, strict=False):
         bins = reliability(*said)
-        filled = bins[bins["count"] > 0]
-        dots = {"data": filled, "x": "confidence", "y": "accuracy", "color": colour, "ax": ax}
-        areas = (15 + 400 * filled["count"] / bins["count"].sum()).to_numpy()
+        dots = {"data": bins, "x": "confidence", "y": "accuracy", "color": colour, "ax": ax}
+        areas = (15 + 400 * bins["share"]).to_numpy()
         sns.lineplot(**dots, linewidth=1.2, marker=marker, markersize=4, markeredgewidth=0, label=system)
         sns.scatterplot(**dots, s=areas, marker=marker, alpha=0.85, clip_on=False, legend=False)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -1,8 +1,6 @@
 """Runs side by side: what was trained, and scores beside the best constant and the published numbers.
 
-Tables are long, with one row for each metric of each system, under names for code
-(``sd_over_folds``); `readable` and `side_by_side` make of them what a page shows ("SD over folds"). `differences` holds
-one system minus another.
+Tables are long, one row for each metric of each system; `readable` and `side_by_side` make of them what a page shows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,12 +12,12 @@ from agegender.evaluation.baselines import best_constant_across_folds, labels_of
 from agegender.evaluation.intervals import pooled_and_by_fold
 from agegender.evaluation.metrics import HEADINGS, Metric, applicable
 from agegender.evaluation.records import Run
-from agegender.evaluation.schemas import Record
 from agegender.evaluation.systems import (
     SCORED_TOGETHER,
     by_seed,
     by_system,
     dataset_of,
+    is_trained,
     marked_title,
     predictions_together,
     scheme_of,
@@ -39,8 +37,8 @@ def _extent(values: Iterable[int]) -> str:
 def overview(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row for each system: what was trained, for how long, and how its weights were chosen.
 
-    ``epochs`` counts the validations of a run and ``kept`` is the one whose weights were tested (0: the initial ones,
-    of a run that diverged), empty for what was not trained in epochs; ``minutes`` adds up.
+    ``epochs`` counts validations and ``kept`` is the one whose weights were tested, from 1 (0: the initial weights),
+    empty for what was not trained in epochs; ``minutes`` adds up.
     """
     rows = []
     for system, own in by_system(runs).items():
@@ -53,7 +51,11 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
                 "seeds": len({record["seed"] for record in records}),
                 "parameters": records[0]["num_parameters"],
                 "epochs": _extent(len(record["history"]) for record in records),
-                "kept": _extent(_kept(record) for record in records if _is_trained(record)),
+                "kept": _extent(
+                    [0, *(line["step"] for line in record["history"])].index(record["selected_step"])
+                    for record in records
+                    if is_trained(record)
+                ),
                 "minutes": sum(record["seconds"] for record in records) / 60,
                 "selection": "; ".join(sorted({record["selection"] for record in records})),
                 "reduced": "; ".join(sorted({record["reduced"] or "nothing" for record in records})),
@@ -62,43 +64,35 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _kept(record: Record) -> int:
-    """Which validation it was whose weights were kept, from 1; 0 for the initial weights."""
-    return [0, *(line["step"] for line in record["history"])].index(record["selected_step"])
-
-
-def _is_trained(record: Record) -> bool:
-    return bool(record["history"]) or record.get("diverged_at_step") is not None
-
-
 def curves(runs: Sequence[Run]) -> Curves:
     """Return the history of each fold of each system that was trained in steps, its lines numbered as ``epoch`` from 1.
 
-    Systems are named by `marked_title`; where they have several seeds, the histories are those of the lowest.
+    Systems are named by `marked_title`; of several seeds the lowest counts.
     """
-    found: Curves = {}
-    for system, own in by_system(runs).items():
-        seed = min(run.record["seed"] for run in own)
-        if any(_is_trained(run.record) for run in own):
-            found[marked_title(system, own)] = {
-                run.record["fold"]: [line | {"epoch": epoch} for epoch, line in enumerate(run.record["history"], 1)]
-                for run in own
-                if run.record["seed"] == seed
-            }
-    return found
+    return {
+        marked_title(system, own): {
+            run.record["fold"]: [line | {"epoch": epoch} for epoch, line in enumerate(run.record["history"], 1)]
+            for run in _of_lowest_seed(own)
+        }
+        for system, own in by_system(runs).items()
+        if any(is_trained(run.record) for run in own)
+    }
+
+
+def _of_lowest_seed(runs: Sequence[Run]) -> list[Run]:
+    lowest = min(run.record["seed"] for run in runs)
+    return [run for run in runs if run.record["seed"] == lowest]
 
 
 def examples_of_constant(runs: Sequence[Run]) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     """Return the predictions that the best constant replaces, and for a single fold the labels of its training part.
 
-    They are those of the system with the most examples, of one seed; as intended before as published. A system of one
-    fold has a constant only if its record counts the labels that it was trained on, and then after those of several.
-    ``None`` where no system can have a constant.
+    They are those of the system with the most examples, of one seed: of several folds before one fold, which needs the
+    labels that it was trained on in its record, then as intended before as published. ``None`` where there is none.
     """
     candidates = []
     for (_, variant), own in by_system(runs).items():
-        seed = min(run.record["seed"] for run in own)
-        together = predictions_together([run for run in own if run.record["seed"] == seed])
+        together = predictions_together(_of_lowest_seed(own))
         has_several = len(together["fold"].unique()) > 1
         training = None if has_several else labels_of_training(own[0].record, together["corpus"].unique())
         if has_several or training is not None:
@@ -109,10 +103,9 @@ def examples_of_constant(runs: Sequence[Run]) -> tuple[pd.DataFrame | None, pd.D
 def scores(runs: Sequence[Run], metrics: Sequence[Metric]) -> pd.DataFrame:
     """Return one row for each metric of each system and seed, and of the best constant at the end.
 
-    Columns: ``system`` (a name), ``dataset``, the fields of the record that tell systems apart, ``origin`` (``ours`` or
-    ``baseline``), and those of `intervals.pooled_and_by_fold`: value and interval pooled over folds, and each fold.
-    Each metric has the constant that is best for it, by the labels of the other folds. Raises ``ValueError`` for no
-    runs, and as `systems.predictions_together` does.
+    Columns: ``system`` (a name), ``dataset``, `SCORED_TOGETHER`, ``origin`` (``ours`` or ``baseline``), and those of
+    `intervals.pooled_and_by_fold`: value and interval pooled over folds, and each fold. Each metric has its own best
+    constant. Raises ``ValueError`` for no runs, and as `systems.predictions_together` does.
     """
     if not runs:
         raise ValueError("there are no runs to score")
@@ -122,21 +115,15 @@ def scores(runs: Sequence[Run], metrics: Sequence[Metric]) -> pd.DataFrame:
         names = {"system": system_name(own), "dataset": dataset_of(predictions), "origin": "ours"}
         names |= dict(zip(SCORED_TOGETHER, key, strict=True))
         tables.append(pooled_and_by_fold(predictions, metrics).assign(**names))
-    tables += _constants(runs, metrics)
-    return in_order(pd.concat(tables, ignore_index=True), ["system", "dataset", *SCORED_TOGETHER, "metric", "unit"])
-
-
-def _constants(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[pd.DataFrame]:
     tested, training = examples_of_constant(runs)
-    if tested is None:
-        return []
-    scheme, names = scheme_of(runs), {"system": "best constant", "dataset": dataset_of(tested), "origin": "baseline"}
-    constants = {metric: best_constant_across_folds(tested, scheme, metric, training) for metric in metrics}
-    return [
-        pooled_and_by_fold(constant, [metric]).assign(**names)
-        for metric, constant in constants.items()
-        if applicable(constant, [metric])
-    ]
+    for metric in metrics:
+        if tested is None:
+            break
+        constant = best_constant_across_folds(tested, scheme_of(runs), metric, training)
+        if applicable(constant, [metric]):
+            names = {"system": "best constant", "dataset": dataset_of(tested), "origin": "baseline"}
+            tables.append(pooled_and_by_fold(constant, [metric]).assign(**names))
+    return in_order(pd.concat(tables, ignore_index=True), ["system", "dataset", *SCORED_TOGETHER, "metric", "unit"])
 
 
 def in_order(table: pd.DataFrame, first: list[str]) -> pd.DataFrame:
@@ -148,17 +135,14 @@ def in_order(table: pd.DataFrame, first: list[str]) -> pd.DataFrame:
 def beside_published(scored: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Return our `scores` and the published numbers over all folds (`published.load_published`) in one long table.
 
-    Columns: ``origin`` (``ours``, ``published`` or ``baseline``), ``system``, ``model``, ``dataset``, ``metric``,
-    ``unit``, ``value`` (pooled, or as printed) with ``low`` and ``high`` over subjects (ours only), ``score`` (these as
-    text), ``mean_over_folds`` (or as printed), ``num_examples``, ``protocol``, ``source``. Only metrics that ours has
-    are kept. Compare rows only with ``dataset`` and ``protocol`` in view.
+    ``origin`` is ``ours``, ``published`` or ``baseline``. A published number has ``value`` and
+    ``mean_over_folds`` as printed, that as text in ``score``, and no interval. Only metrics of ours are kept.
     """
     ours = scored.assign(protocol="as its name says; see the page before", source="this book")
     theirs = published[published["fold"].isna() & published["metric"].isin(scored["metric"])]
-    printed = theirs["value"]
-    is_constant = theirs["model"].eq("constant")
-    theirs = theirs.assign(origin=np.where(is_constant, "baseline", "published"), mean_over_folds=printed)
-    theirs = theirs.assign(score=printed.map("{:g}".format), low=np.nan, high=np.nan)
+    origin = np.where(theirs["model"].eq("constant"), "baseline", "published")
+    text = theirs["value"].map("{:g}".format)
+    theirs = theirs.assign(origin=origin, mean_over_folds=theirs["value"], score=text)
     columns = ["origin", "system", "model", "dataset", "metric", "unit", "value", "low", "high", "score"]
     columns += ["mean_over_folds", "num_examples", "protocol", "source"]
     both = [table.reindex(columns=columns).astype({"num_examples": "Int64"}) for table in (ours, theirs)]

@@ -1,8 +1,8 @@
 """One system minus another on the same examples, with an interval over runs and subjects and a verdict in words.
 
-Two systems are compared on the folds and seeds that both have and on the examples that both were tested on, example by
-example, so that an easy fold or a lucky seed cannot make the difference. Systems whose folds were drawn otherwise, by
-clip and by subject, are paired over all these folds together.
+Two systems are compared on the folds and seeds that both have, example by example. Systems whose folds were drawn
+otherwise, by clip and by subject, are paired over all these folds together. A difference is claimed if it holds for
+the selected weights and for those of the last step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,9 @@ from agegender.evaluation.intervals import Interval, bootstrap, over_folds
 from agegender.evaluation.metrics import HEADINGS, Floats, Metric, applicable
 from agegender.evaluation.published_arithmetic import mean_of_few
 from agegender.evaluation.records import Run
-from agegender.evaluation.systems import by_system, dataset_of, diverged_at, predictions_together
+from agegender.evaluation.systems import at_last_step, by_system, dataset_of, diverged_at, predictions_together
+
+Row = Mapping[Any, Any] | pd.Series
 
 ENOUGH_RUNS = 3
 """Pairs of trained runs from which on a difference is claimed: fewer do not tell how much a run varies."""
@@ -43,11 +45,10 @@ def _shared(first: Sequence[Run], second: Sequence[Run]) -> list[list[Run]]:
 
 
 def paired_predictions(first: Sequence[Run], second: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the predictions of two systems for the same examples, in the same order.
+    """Return the predictions of two systems for the examples that both were tested on, in the same order.
 
-    Of the folds and seeds that both have, the examples that both were tested on, in whichever of these folds (the
-    column ``fold`` is each system's own). Where there are several seeds, ``example`` is numbered anew so that a
-    prediction of each seed is a row of its own. Raises ``ValueError`` with the reason of `why_not_paired`.
+    ``fold`` is each system's own; ``run`` numbers the runs of the first. Where there are several seeds, ``example`` is
+    numbered anew, so that each seed has rows of its own. Raises ``ValueError`` with the reason of `why_not_paired`.
     """
     reason = why_not_paired(first, second)
     if reason:
@@ -56,7 +57,7 @@ def paired_predictions(first: Sequence[Run], second: Sequence[Run]) -> tuple[pd.
     common = tables[0].index.intersection(tables[1].index).sort_values()
     one, other = (table.loc[common].reset_index() for table in tables)
     numbers = one["example"] if len(one["seed"].unique()) == 1 else np.arange(len(one))
-    return one.assign(example=numbers), other.assign(example=numbers)
+    return one.assign(example=numbers, run=one.groupby(["seed", "fold"]).ngroup()), other.assign(example=numbers)
 
 
 def _check_same_examples(first: pd.DataFrame, second: pd.DataFrame, needs: str) -> None:
@@ -79,9 +80,8 @@ def _check_same_examples(first: pd.DataFrame, second: pd.DataFrame, needs: str) 
 def paired_difference(first: pd.DataFrame, second: pd.DataFrame, metric: Metric) -> Interval:
     """Return ``metric`` of the first minus that of the second system; a replicate draws the same subjects for both.
 
-    The tables of predictions are aligned on ``example``; examples without the label do not enter. Where the first has a
-    column ``run``, which says what pair of runs predicted an example, pairs are drawn too. Raises ``ValueError`` when
-    they do not hold the same examples with the same subjects and labels.
+    Examples without the label do not enter. Where the first table has a column ``run``, runs are drawn too. Raises
+    ``ValueError`` when they do not hold the same examples with the same subjects and labels.
     """
     first, second = (table.sort_values("example").reset_index(drop=True) for table in (first, second))
     _check_same_examples(first, second, metric.needs)
@@ -99,25 +99,28 @@ def difference(first: Sequence[Run], second: Sequence[Run], metrics: Sequence[Me
     """Return one row for each metric that both can be scored by: first minus second, on the same examples.
 
     Columns: ``dataset``, ``metric``, ``unit``, ``difference`` with ``low`` and ``high`` (95 % interval over pairs of
-    runs and over the subjects of each), ``excludes_zero`` (whether it does, and there are ``ENOUGH_RUNS`` pairs),
-    ``fold_0``, ... with ``mean_over_folds`` and ``sd_over_folds`` of the differences (between unlike examples where the
-    two draw their folds otherwise), ``num_folds``, ``num_runs`` (pairs), ``num_seeds``, ``num_examples``,
-    ``num_subjects``, ``diverged`` (which of the runs did), ``score`` and ``verdict`` (`in_words`). Empty when no metric
-    scores both. Raises ``ValueError`` as `paired_predictions` does.
+    runs and over the subjects of each), ``last_epoch`` with ``last_low`` and ``last_high`` (the same for the weights of
+    the last step, NaN if a run has none), ``excludes_zero`` (whether a difference is claimed), ``fold_0``, ... with
+    ``mean_over_folds`` and ``sd_over_folds`` of the differences, ``num_folds``, ``num_runs`` (pairs), ``num_seeds``,
+    ``num_examples``, ``num_subjects``, ``diverged`` (which runs did), ``score`` and ``verdict`` (`in_words`). Raises
+    ``ValueError`` as `paired_predictions` does.
     """
     one, other = paired_predictions(first, second)
-    one = one.assign(run=one.groupby(["seed", "fold"]).ngroup())
-    diverged = diverged_at([run for runs in _shared(first, second) for run in runs])
-    num_runs, rows = one["run"].nunique(), []
+    shared = _shared(first, second)
+    ours, theirs = (at_last_step(runs) for runs in shared)
+    last = paired_predictions(ours, theirs) if ours and theirs else None
+    diverged, rows = diverged_at([run for runs in shared for run in runs]), []
     for metric in applicable(other, applicable(one, metrics)):
         found = paired_difference(one, other, metric)
+        at_last = paired_difference(*last, metric) if last else None
         folds = [over_folds(table, [metric]).filter(regex=r"^fold_").iloc[0] for table in (one, other)]
         each = folds[0] - folds[1]
         row = {"dataset": dataset_of(one), "metric": metric.name, "unit": metric.unit, "difference": found.value}
-        row |= {"low": found.low, "high": found.high, **each}
-        row |= {"mean_over_folds": each.mean(), "sd_over_folds": each.std(ddof=1), "num_folds": each.notna().sum()}
-        row |= {"num_runs": num_runs, "num_seeds": one["seed"].nunique(), "num_examples": found.num_examples}
-        row |= {"num_subjects": found.num_subjects, "diverged": diverged}
+        row |= {"low": found.low, "high": found.high, "last_epoch": at_last.value if at_last else np.nan}
+        row |= {"last_low": at_last.low, "last_high": at_last.high} if at_last else {}
+        row |= {**each, "mean_over_folds": each.mean(), "sd_over_folds": each.std(ddof=1)}
+        row |= {"num_folds": each.notna().sum(), "num_runs": one["run"].nunique(), "num_seeds": one["seed"].nunique()}
+        row |= {"num_examples": found.num_examples, "num_subjects": found.num_subjects, "diverged": diverged}
         rows.append(_judged(row))
     return pd.DataFrame(rows)
 
@@ -125,9 +128,9 @@ def difference(first: Sequence[Run], second: Sequence[Run], metrics: Sequence[Me
 def differences(
     runs: Sequence[Run], questions: Mapping[str, tuple[tuple[str, str], tuple[str, str]]], metrics: Sequence[Metric]
 ) -> pd.DataFrame:
-    """Return the `difference` of each pair of systems, (model, variant) minus (model, variant), under its question.
+    """Return the `difference` of each pair of systems, (model, variant) minus (model, variant).
 
-    The question stands in the column ``comparison``. A pair that cannot be compared has one row without a metric, with
+    Its question stands in the column ``comparison``. A pair that cannot be compared has one row without a metric, with
     the reason for a verdict.
     """
     systems = by_system(runs)
@@ -145,10 +148,10 @@ def differences(
 
 
 def printed_differences(printed: pd.DataFrame, questions: Mapping[str, tuple[tuple, tuple]]) -> pd.DataFrame:
-    """Return `differences` of published scores in %, of which nothing is known but one number for each fold.
+    """Return `differences` of published scores in % that are known by one number for each fold.
 
     ``printed`` has a column for each fold and rows (metric, ...); ``questions`` holds pairs of its rows, of which those
-    that it lacks are left out. The interval is Student's over folds (`published_arithmetic.mean_of_few`).
+    that it lacks are left out. The interval is that of `published_arithmetic.mean_of_few`.
     """
     tables = []
     for question, (first, second) in questions.items():
@@ -162,8 +165,22 @@ def printed_differences(printed: pd.DataFrame, questions: Mapping[str, tuple[tup
 
 def _judged(row: dict[str, Any]) -> dict[str, Any]:
     """Add ``excludes_zero``, the ``score`` as text and the ``verdict`` to a row."""
-    row["excludes_zero"] = bool((row["low"] > 0 or row["high"] < 0) and row["num_runs"] >= ENOUGH_RUNS)
-    return row | {"score": _signed(pd.Series(row)), "verdict": in_words(pd.Series(row))}
+    is_claimed = _verdict(row).split(";")[0] in ("above 0", "below 0")
+    return row | {"excludes_zero": is_claimed, "score": _signed(row), "verdict": in_words(row)}
+
+
+def _verdict(row: Row) -> str:
+    if row["num_runs"] < ENOUGH_RUNS:
+        return "too few runs to tell"
+    if not (row["low"] > 0 or row["high"] < 0):
+        return "the interval includes 0"
+    verdict = "above 0" if row["low"] > 0 else "below 0"
+    if "last_epoch" not in row:
+        return verdict
+    if np.isnan(row["last_epoch"]):
+        return f"{verdict}; last epoch not recorded"
+    holds = row["last_low"] > 0 if row["low"] > 0 else row["last_high"] < 0
+    return verdict if holds else "only for the selected epoch"
 
 
 def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -172,30 +189,27 @@ def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return in_order(found.reindex(columns=[*named, *(name for name in found if name not in named)]), named)
 
 
-def _signed(row: pd.Series) -> str:
+def _signed(row: Row) -> str:
     digits = 1 if row["unit"] == "%" else 2
     value, low, high = (f"{row[name]:+.{digits}f}" for name in ("difference", "low", "high"))
     return f"{value} [{low}, {high}]"
 
 
-def in_words(row: pd.Series) -> str:
+def in_words(row: Row) -> str:
     """Return a row of `difference` as a phrase: the difference, its interval, the pairs of runs, and the verdict.
 
     >>> row = {"difference": 0.62, "low": -0.4, "high": 1.5, "unit": "%", "num_folds": 3, "num_runs": 3}
     >>> row |= {"fold_0": 1.0, "fold_1": -0.1, "fold_2": 0.9}
-    >>> in_words(pd.Series(row))
+    >>> in_words(row)
     '+0.6 [-0.4, +1.5] points of %, 3 pairs of runs, above 0 in 2 of 3 folds: the interval includes 0'
-    >>> in_words(pd.Series(row | {"num_runs": 1, "low": 0.1}))
+    >>> in_words(row | {"num_runs": 1, "low": 0.1})
     '+0.6 [+0.1, +1.5] points of %, 1 pair of runs, above 0 in 2 of 3 folds: too few runs to tell'
     """
     unit = "points of %" if row["unit"] == "%" else row["unit"]
-    above = sum(row[name] > 0 for name in row.index if str(name).startswith("fold_"))
-    verdict = "above 0" if row["low"] > 0 else "below 0" if row["high"] < 0 else "the interval includes 0"
-    if row["num_runs"] < ENOUGH_RUNS:
-        verdict = "too few runs to tell"
+    above = sum(row[name] > 0 for name in row.keys() if str(name).startswith("fold_"))  # noqa: SIM118
     pairs = f"{row['num_runs']} pair{'s' if row['num_runs'] > 1 else ''} of runs"
     mark = f"; {row['diverged']}" if row.get("diverged") else ""
-    return f"{_signed(row)} {unit}, {pairs}, above 0 in {above} of {row['num_folds']} folds: {verdict}{mark}"
+    return f"{_signed(row)} {unit}, {pairs}, above 0 in {above} of {row['num_folds']} folds: {_verdict(row)}{mark}"
 
 
 def sentences(found: pd.DataFrame, metrics: Sequence[Metric]) -> str:
@@ -207,5 +221,8 @@ def sentences(found: pd.DataFrame, metrics: Sequence[Metric]) -> str:
 
 def difference_table(found: pd.DataFrame) -> pd.DataFrame:
     """Return `differences` in numbers as a reader sees them, one row for each comparison and metric."""
-    hidden = ["unit", "score", "mean_over_folds", "num_folds", "diverged", "verdict"]
-    return readable(found[found["metric"].notna()].drop(columns=hidden, errors="ignore").convert_dtypes())
+    hidden = ["unit", "score", "mean_over_folds", "num_folds", "diverged", "verdict", "last_low", "last_high"]
+    shown = found[found["metric"].notna()].drop(columns=hidden, errors="ignore").convert_dtypes()
+    if "last_epoch" in shown:
+        shown["last_epoch"] = shown["last_epoch"].astype(object).fillna("not recorded")
+    return readable(shown)

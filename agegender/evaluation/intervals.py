@@ -1,12 +1,11 @@
 """Intervals by bootstrap over subjects: people are drawn with replacement, and all examples of a person go together.
 
-Ten pictures of one person are not ten independent observations, so a bootstrap over examples gives intervals that are
-too narrow. Reference: Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 13 (percentile
-interval); Field and Welsh (2007), "Bootstrapping clustered data" (cluster bootstrap).
+Ten pictures of one person are not ten independent observations: a bootstrap over examples gives too narrow intervals.
+Reference: Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 13 (percentile interval); Field and
+Welsh (2007), "Bootstrapping clustered data" (cluster bootstrap).
 
-A difference between two systems was measured on a few trained runs, and other folds or seeds would have given another
-one. Its interval therefore draws on two levels: runs with replacement, and people within each drawn run. Reference:
-Davison and Hinkley (1997), "Bootstrap Methods and their Application", section 3.8 (hierarchical data).
+The interval of a difference between two systems draws on two levels: trained runs, and people within each drawn run.
+Reference: Davison and Hinkley (1997), "Bootstrap Methods and their Application", section 3.8 (hierarchical data).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,9 +41,8 @@ def with_interval(value: float, low: float, high: float, digits: int = 1) -> str
     >>> with_interval(43.81, 42.92, 44.7), with_interval(43.81, float("nan"), float("nan"))
     ('43.8 [42.9, 44.7]', '43.8')
     """
-    if pd.isna(low) or pd.isna(high):
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    ends = "" if pd.isna(low) or pd.isna(high) else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f}{ends}"
 
 
 def subject_codes(subjects: ArrayLike) -> tuple[NDArray[np.int64], int]:
@@ -60,7 +58,7 @@ def subject_codes(subjects: ArrayLike) -> tuple[NDArray[np.int64], int]:
     return codes.astype(np.int64), len(names)
 
 
-def resampled_counts(num_subjects: int, replicates: int = REPLICATES, seed: int = 0) -> Iterator[Floats]:
+def resampled_counts(num_subjects: int, replicates: int) -> Iterator[Floats]:
     """Yield blocks (replicates of this block, subjects): how often each replicate drew each subject.
 
     Each row sums to ``num_subjects``. The same arguments give the same blocks, so systems that are scored on the same
@@ -68,7 +66,7 @@ def resampled_counts(num_subjects: int, replicates: int = REPLICATES, seed: int 
     """
     if num_subjects < 1 or replicates < 1:
         raise ValueError(f"need at least 1 subject and 1 replicate, got {num_subjects} and {replicates}")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     at_once = max(1, _DRAWS_AT_ONCE // num_subjects)
     for start in range(0, replicates, at_once):
         rows = min(at_once, replicates - start)
@@ -86,33 +84,26 @@ def _sums_of_subjects(terms: Floats, subjects: ArrayLike) -> Floats:
     return np.stack([np.bincount(codes, column, minlength=num_subjects) for column in terms.T], axis=1)
 
 
-def resampled_sums(terms: Floats, subjects: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Floats:
-    """Return sums (replicates, terms) of ``terms`` (examples, terms) over resampled ``subjects`` (examples,)."""
-    of_subject = _sums_of_subjects(terms, subjects)
-    return np.concatenate([counts @ of_subject for counts in resampled_counts(len(of_subject), replicates, seed)])
+def resampled_sums(terms: Floats, subjects: ArrayLike, runs: ArrayLike | None = None) -> Floats:
+    """Return sums (`REPLICATES`, terms) of ``terms`` (examples, terms) over resampled ``subjects`` (examples,).
 
-
-def two_level_sums(
-    terms: Floats, subjects: ArrayLike, runs: ArrayLike, replicates: int = REPLICATES, seed: int = 0
-) -> Floats:
-    """Return sums (replicates, terms) of ``terms`` (examples, terms) over resampled runs and subjects within them.
-
-    ``runs`` (examples,) says from which trained run each prediction is. A replicate draws as many runs as there are,
-    with replacement, and for each time that a run was drawn as many subjects as it has. Of one run only subjects are
-    drawn.
+    ``runs`` (examples,) says from which trained run each prediction is. A replicate then draws as many runs as there
+    are, with replacement, and for each time that a run was drawn as many subjects as it has. Of one run only subjects
+    are drawn.
     """
-    of_run, num_runs = subject_codes(runs)
+    of_run, num_runs = (None, 1) if runs is None else subject_codes(runs)
     if num_runs == 1:
-        return resampled_sums(terms, subjects, replicates, seed)
-    generator = np.random.default_rng(seed)
-    times = generator.multinomial(num_runs, np.full(num_runs, 1 / num_runs), size=replicates)
+        of_subject = _sums_of_subjects(terms, subjects)
+        return np.concatenate([counts @ of_subject for counts in resampled_counts(len(of_subject), REPLICATES)])
+    generator = np.random.default_rng(0)
+    times = generator.multinomial(num_runs, np.full(num_runs, 1 / num_runs), size=REPLICATES)
     names = np.asarray(subjects)
-    sums = np.zeros((replicates, terms.shape[1]))
+    sums = np.zeros((REPLICATES, terms.shape[1]))
     for run in range(num_runs):
         of_subject = _sums_of_subjects(terms[of_run == run], names[of_run == run])
         num_subjects = len(of_subject)
         at_once = max(1, _DRAWS_AT_ONCE // num_subjects)
-        for start in range(0, replicates, at_once):
+        for start in range(0, REPLICATES, at_once):
             block = slice(start, start + at_once)
             draws = times[block, run] * num_subjects
             sums[block] += generator.multinomial(draws, np.full(num_subjects, 1 / num_subjects)) @ of_subject
@@ -127,37 +118,27 @@ def percentile_interval(value: float, replicated: Floats, subjects: ArrayLike) -
 
 
 def bootstrap(
-    terms: Floats,
-    subjects: ArrayLike,
-    finish: Callable[[Floats], Floats],
-    replicates: int = REPLICATES,
-    seed: int = 0,
-    runs: ArrayLike | None = None,
+    terms: Floats, subjects: ArrayLike, finish: Callable[[Floats], Floats], runs: ArrayLike | None = None
 ) -> Interval:
     """Return a metric with its interval over subjects, and with ``runs`` over runs and the subjects of each.
 
-    ``terms`` (examples, terms) and ``finish`` are those of a `Metric`; ``subjects`` and ``runs`` (examples,) say to
-    whom and to which trained run each example belongs.
+    ``terms`` (examples, terms) and ``finish`` are those of a `Metric`; the others as in `resampled_sums`.
 
     >>> from agegender.evaluation.metrics import mean_terms, ratio
     >>> found = bootstrap(mean_terms(np.array([1.0, 1.0, 3.0, 3.0])), ["a", "a", "b", "b"], ratio)
     >>> found.value, found.low, found.high, found.num_subjects
     (2.0, 1.0, 3.0, 2)
     """
-    if runs is None:
-        sums = resampled_sums(terms, subjects, replicates, seed)
-    else:
-        sums = two_level_sums(terms, subjects, runs, replicates, seed)
-    return percentile_interval(float(finish(terms.sum(axis=0))), finish(sums), subjects)
+    replicated = finish(resampled_sums(terms, subjects, runs))
+    return percentile_interval(float(finish(terms.sum(axis=0))), replicated, subjects)
 
 
 def score(predictions: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
     """Return one row for each metric, with its 95 % interval over subjects.
 
-    Columns: ``metric``, ``unit``, ``value``, ``low``, ``high``, ``num_examples``, ``num_subjects`` and ``score``, the
-    value with its interval as text. Metrics for which no row has a label or no row a prediction are left out; rows
-    without the label of a metric do not enter it, and ``num_examples`` counts those that do. Raises ``ValueError`` when
-    no metric can be scored.
+    Columns: ``metric``, ``unit``, the fields of `Interval`, and ``score``, the value with its interval as text. Rows
+    without the label of a metric do not enter it; metrics without a label or a prediction in any row are left out.
+    Raises ``ValueError`` when no metric can be scored.
     """
     chosen = applicable(predictions, metrics)
     if not chosen:
@@ -199,8 +180,8 @@ def pooled_and_by_fold(predictions: pd.DataFrame, metrics: Sequence[Metric]) -> 
 def by_group(systems: Mapping[str, pd.DataFrame], column: str, metrics: Sequence[Metric]) -> pd.DataFrame:
     """Return `score` for each system's rows of each value of ``column`` (``true_group``, ``true_gender``).
 
-    ``systems`` holds tables of predictions by name. The first columns, ``system`` and ``group``, hold the name and the
-    value; rows without one are scored together as ``"missing"``. Groups in which nothing can be scored are left out.
+    ``systems`` holds tables of predictions by name. The first columns are ``system`` and ``group``; rows without a
+    value are scored together as ``"missing"``. Groups in which nothing can be scored are left out.
     """
     tables = []
     for system, predictions in systems.items():
@@ -208,12 +189,10 @@ def by_group(systems: Mapping[str, pd.DataFrame], column: str, metrics: Sequence
             raise ValueError(f"no column {column!r} to group by: there are {', '.join(map(str, predictions.columns))}")
         for value, part in predictions.groupby(column, dropna=False, observed=True):
             if applicable(part, metrics):
-                found = score(part, metrics)
-                found.insert(0, "system", system)
-                found.insert(1, "group", "missing" if pd.isna(value) else value)
-                tables.append(found)
+                names = {"system": system, "group": "missing" if pd.isna(value) else value}
+                tables.append(score(part, metrics).assign(**names))
     columns = ["system", "group", "metric", "unit", *Interval.__annotations__, "score"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def with_decade(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,8 @@
 """The reported metrics, each defined once: name, heading, unit, direction, and its value for a table of predictions.
 
-A metric is a function of sums over examples (mean absolute error = sum of errors / number of examples): its *terms* are
-summed and then *finished*. So every value is pooled and never a mean of batch values, and `intervals` resamples it by
-adding up subjects, thousands of times in one matrix product. Shares are in %, ages and errors in years. Every column is
-cast to float64 on entry, because the difference of two ``uint8`` ages wraps round.
+The *terms* of a metric are summed over examples and then *finished* (mean absolute error = sum of errors / number of
+examples). So every value is pooled, and `intervals` resamples it by adding up subjects. Shares are in %, ages and
+errors in years; columns are cast to float64, because the difference of two ``uint8`` ages wraps round.
 
 All functions raise ``ValueError`` for a table without rows, NaN or infinity, and labels outside their range.
 """
@@ -26,10 +25,9 @@ _ROUNDING = 1e-9  # years: 8.3 - 3.3 is 5.000000000000001 in floating point, and
 class Metric:
     """A metric of a table of predictions.
 
-    ``name`` is also its name in `published`; ``label`` and ``unit`` (``"%"`` or ``"years"``) are for readers. ``needs``
-    is the column of labels without which an example cannot be scored, ``direction`` 1 where higher is better, -1 where
-    lower is, 0 for neither. ``terms(predictions)`` gives an array (examples, terms); ``finish`` takes sums of it
-    (..., terms) to values (...).
+    ``needs`` is the column of labels without which an example cannot be scored, ``direction`` 1 where higher is better,
+    -1 where lower is, 0 for neither. ``terms(predictions)`` gives an array (examples, terms); ``finish`` takes sums of
+    it (..., terms) to values (...).
     """
 
     name: str
@@ -111,36 +109,34 @@ def true_and_probabilities(predictions: pd.DataFrame) -> tuple[NDArray[np.int64]
     return true, probabilities
 
 
+def _distance(predictions: pd.DataFrame) -> Floats:
+    """How many groups lie between the predicted and the true group (examples,)."""
+    true, probabilities = true_and_probabilities(predictions)
+    return np.abs(probabilities.argmax(axis=1) - true).astype(np.float64)
+
+
 def exact_correct(predictions: pd.DataFrame) -> Floats:
     """Return 1.0 for each example whose predicted group is the true one (top-1), else 0.0."""
-    true, probabilities = true_and_probabilities(predictions)
-    return (probabilities.argmax(axis=1) == true).astype(np.float64)
+    return np.where(_distance(predictions) == 0, 1.0, 0.0)
 
 
 def one_off_correct(predictions: pd.DataFrame) -> Floats:
     """Return 1.0 where the predicted group is the true one or its neighbour (Eidinger et al. 2014), else 0.0."""
-    true, probabilities = true_and_probabilities(predictions)
-    return (np.abs(probabilities.argmax(axis=1) - true) <= 1).astype(np.float64)
+    return np.where(_distance(predictions) <= 1, 1.0, 0.0)
 
 
 def top_two_correct(predictions: pd.DataFrame) -> Floats:
     """Return 1.0 where the true group has one of the two highest probabilities, else 0.0.
 
-    Ties go to the lower group number, so that exactly two groups of each example count and a constant prediction earns
-    nothing from its ties. (TensorFlow's ``in_top_k`` counts every group that ties for second place.)
+    Ties go to the lower group number. (TensorFlow's ``in_top_k`` counts every group that ties for second place.)
     """
     true, probabilities = true_and_probabilities(predictions)
-    own = np.take_along_axis(probabilities, true[:, None], axis=1)  # (examples, 1)
-    wins_a_tie = np.arange(probabilities.shape[1]) < true[:, None]  # (examples, groups): against the true group
-    rank = ((probabilities > own) | ((probabilities == own) & wins_a_tie)).sum(axis=1)
-    return (rank < 2).astype(np.float64)
+    two = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    return (two == true[:, None]).any(axis=1).astype(np.float64)
 
 
 def gender_correct(predictions: pd.DataFrame) -> Floats:
-    """Return 1.0 for each example whose predicted gender is the true one, else 0.0.
-
-    An example is predicted female when ``p_female > 0.5``; at 0.5 itself male, as argmax over (male, female) does.
-    """
+    """Return 1.0 for each example whose predicted gender is the true one, else 0.0; 0.5 is predicted male."""
     genders = predictions["true_gender"].to_numpy(dtype=object)
     unknown = sorted({str(gender) for gender in genders} - set(GENDERS))
     if unknown:
@@ -166,12 +162,8 @@ def ratio(sums: Floats) -> Floats:
     return sums[..., 0] / sums[..., 1]
 
 
-def _root_of_ratio(sums: Floats) -> Floats:
-    return np.sqrt(ratio(sums))
-
-
 def _recall_terms(true: NDArray[np.int64], correct: Floats, num_classes: int) -> Floats:
-    """Return terms (examples, 2 * classes): whether found, in the column of its class; then membership of the class."""
+    """Return terms (examples, 2 * classes): whether found, by class, and membership of the class."""
     member = np.eye(num_classes)[true]
     return np.hstack([member * correct[:, None], member])
 
@@ -207,16 +199,16 @@ def _slope(sums: Floats) -> Floats:
     return np.divide(count * xy - x * y, spread, out=np.full_like(spread, np.nan), where=spread > 0)
 
 
+def _within_five(error: Floats) -> Floats:
+    return np.where(np.abs(error) <= 5 + _ROUNDING, 100.0, 0.0)
+
+
 def _percent(correct: Callable[[pd.DataFrame], Floats]) -> Callable[[pd.DataFrame], Floats]:
     return lambda predictions: mean_terms(100 * correct(predictions))
 
 
 def _mean_of(value: Callable[[Floats], Floats]) -> Callable[[pd.DataFrame], Floats]:
     return lambda predictions: mean_terms(value(errors(predictions)))
-
-
-def _within_five(error: Floats) -> Floats:
-    return np.where(np.abs(error) <= 5 + _ROUNDING, 100.0, 0.0)
 
 
 EXACT = Metric("exact", "age group exact", "%", 1, "true_group", _percent(exact_correct), ratio)
@@ -227,7 +219,7 @@ GROUP_UAR = Metric("group_uar", "age group UAR", "%", 1, "true_group", _group_re
 GENDER_ACCURACY = Metric("gender_accuracy", "gender accuracy", "%", 1, "true_gender", _percent(gender_correct), ratio)
 GENDER_UAR = Metric("gender_uar", "gender UAR", "%", 1, "true_gender", _gender_recall, _mean_recall)
 MAE = Metric("mae", "age MAE", "years", -1, "true_age", _mean_of(np.abs), ratio)
-RMSE = Metric("rmse", "age RMSE", "years", -1, "true_age", _mean_of(np.square), _root_of_ratio)
+RMSE = Metric("rmse", "age RMSE", "years", -1, "true_age", _mean_of(np.square), lambda sums: np.sqrt(ratio(sums)))
 BIAS = Metric("bias", "age bias", "years", 0, "true_age", _mean_of(np.asarray), ratio)
 """Above 0 when people are taken for older than they are."""
 CS5 = Metric("cs5", "age CS(5)", "%", 1, "true_age", _mean_of(_within_five), ratio)

@@ -17,10 +17,8 @@ COLUMNS = (*_OF_SYSTEM[:5], *_OF_RESULT, "fold", "value", "spread", "spread_over
 """``fold`` is missing in the row over all folds; ``spread`` and ``num_examples`` are missing where none was printed."""
 
 PRINTED_ONLY = {"total_loss": "loss", "age_weight": "factor", "group_loss": "loss"}
-"""Numbers that sources print beside their metrics, with their units: no table of predictions can give them.
-
-``total_loss`` is what a training loop printed (loss of gender plus ``age_weight`` times loss of age); ``group_loss`` is
-the cross-entropy of age groups on the part that was scored."""
+"""Numbers printed beside metrics, with their units: ``total_loss`` is the loss of gender plus ``age_weight`` times that
+of age in training; ``group_loss`` is the cross-entropy of age groups on the part that was scored."""
 
 _UNITS = {metric.name: metric.unit for metric in METRICS} | PRINTED_ONLY
 
@@ -28,8 +26,8 @@ _UNITS = {metric.name: metric.unit for metric in METRICS} | PRINTED_ONLY
 def load_published(path: Path = PUBLISHED_FILE) -> pd.DataFrame:
     """Return the published numbers with the columns `COLUMNS`, one row for each number that was printed.
 
-    Percentages are in %, ages in years. Raises ``ValueError`` naming the system and the field when one has no source,
-    no protocol, an unknown metric, another unit than that metric's, a share outside 0 to 100, or no number at all.
+    Raises ``ValueError`` naming the system and the field when one has no source, no protocol, an unknown metric,
+    another unit than that metric's, a share outside 0 to 100 (%), or no number at all.
     """
     with Path(path).open("rb") as file:
         systems = tomllib.load(file).get("system", [])
@@ -41,11 +39,12 @@ def load_published(path: Path = PUBLISHED_FILE) -> pd.DataFrame:
             rows.extend(_rows(system))
         except ValueError as error:
             raise ValueError(f"{Path(path).name}: system {system.get('system', number)!r}: {error}") from None
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"fold": "Int64", "num_examples": "Int64"})
+    types = {"fold": "Int64", "num_examples": "Int64", "value": "float64", "spread": "float64"}
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
     twice = table[table.duplicated(["system", "dataset", "metric", "fold"])]
     if len(twice):
         raise ValueError(f"{Path(path).name}: {twice['system'].iloc[0]!r} gives {twice['metric'].iloc[0]!r} twice")
-    return table.astype({"value": "float64", "spread": "float64"})
+    return table
 
 
 def _rows(system: dict[str, Any]) -> list[dict[str, Any]]:

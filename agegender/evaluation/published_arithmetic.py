@@ -1,15 +1,9 @@
 """What follows from published numbers by arithmetic: which epoch, denominator or average, and how far they are known.
 
-*Epochs.* When the fold that is reported also chooses the epoch, the rule of the choice is a part of the score. The
-published multi-task runs of the Levi-Hassner net keep an epoch that beats the kept one in every task, their single-task
-runs report the last epoch, and the most favourable reading takes the best epoch of each task by itself.
-
-*Denominators.* The LMTCNN evaluators take ``ceil(n / batch_size)`` batches and divide by all of their places, whatever
-the number n of test examples. What they counted differs (see `Denominator`).
-
-*Means over batches.* For a mean of errors that is the score itself, as long as all batches are of one size. The mean of
-square roots is at most the root of the mean, so an RMSE comes out too small. The published TIMIT code reports such
-means, in batches of 24, men and women apart.
+*Epochs.* Where the fold that is reported also chooses the epoch, the rule of the choice is a part of the score: see
+`READINGS`. *Denominators.* The LMTCNN evaluators take ``ceil(n / batch_size)`` batches and divide by all of their
+places: see `Denominator`. *Means over batches.* The published TIMIT code averages over batches of 24, men and women
+apart. The mean of square roots is at most the root of the mean, so an RMSE comes out too small.
 """
 
 import math
@@ -18,19 +12,17 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from numpy.typing import ArrayLike
+from scipy import stats
 
 from agegender.evaluation.metrics import Floats, Metric, checked_column
 
 History = Sequence[Mapping[str, float]]
 
 Denominator = Literal["each_once", "wrapped", "last_batch_dropped"]
-"""``each_once``: every example counts once, divided by n (the documented intent).
-
-``wrapped``: the input queue wraps round, so the first examples of the test set are counted again until the last
-batch is full (the original code). ``last_batch_dropped``: the input does not wrap round, so only ``num_batches - 1``
-batches are counted, but the division is by all of them (the evaluator of the port)."""
+"""``each_once``: every example counts once (the documented intent). ``wrapped``: the first examples are counted again
+until the last batch is full (the original code). ``last_batch_dropped``: the last batch is not counted, but the
+division is by the places of all batches (the evaluator of the port)."""
 
 BATCH_SIZE = 24
 """Utterances in a batch of the published TIMIT code."""
@@ -46,17 +38,17 @@ def _values(history: History, names: Sequence[str]) -> list[list[float]]:
 
 
 def last_epoch(history: History, names: Sequence[str]) -> list[float]:
-    """Return the values of ``names`` in the last line of the history: nothing is selected."""
+    """Return the values of ``names`` in the last line of the history."""
     return _values(history, names)[-1]
 
 
 def best_of_each(history: History, names: Sequence[str]) -> list[float]:
-    """Return the largest value of each name: the epochs of the names may differ, so no one net has them all."""
+    """Return the largest value of each name, whose epochs may differ."""
     return [max(column) for column in zip(*_values(history, names), strict=True)]
 
 
 def kept_epoch(history: History, names: Sequence[str]) -> list[float]:
-    """Return the values of the epoch that is kept when it is replaced only by one that is better in *every* name.
+    """Return the values of the epoch that is kept when only one that is better in *every* name replaces it.
 
     >>> kept_epoch([{"a": 1, "b": 5}, {"a": 2, "b": 4}, {"a": 3, "b": 6}, {"a": 4, "b": 6}], ["a", "b"])
     [3.0, 6.0]
@@ -69,32 +61,31 @@ def kept_epoch(history: History, names: Sequence[str]) -> list[float]:
 
 
 READINGS = {"last epoch": last_epoch, "kept epoch": kept_epoch, "best epoch of each task": best_of_each}
-"""Under the words by which the published numbers name them."""
+"""As the published numbers name them: the Levi-Hassner code reports the last epoch of its single-task runs and the kept
+one of its multi-task runs; the best of each is the most favourable reading."""
 
 
 def mean_of_few(values: ArrayLike) -> tuple[float, float, float]:
-    """Return the mean of the values of a few folds and the ends of Student's 95 % interval around it.
+    """Return the mean of the values of a few folds and the ends of Student's 95 % interval, NaN for a single value.
 
-    The folds share most of their training examples, so the interval is narrower than it should be. The ends are NaN for
-    a single value.
+    Folds share most of their training examples, so the interval is narrower than it should be.
 
     >>> [round(float(end), 2) for end in mean_of_few([1.0, 2.0, 3.0])]
     [2.0, -0.48, 4.48]
     """
     folds = checked_column(values, "values")
-    mean = float(folds.mean())
     if len(folds) == 1:
-        return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf(0.975, len(folds) - 1) * folds.std(ddof=1) / np.sqrt(len(folds)))
-    return mean, mean - half, mean + half
+        return float(folds[0]), float("nan"), float("nan")
+    low, high = stats.ttest_1samp(folds, 0).confidence_interval(0.95)
+    return float(folds.mean()), float(low), float(high)
 
 
 def interval_of_mae(mae: float, rmse: float, num_independent: int) -> tuple[float, float]:
     """Return the ends of the normal 95 % interval around a printed MAE, from the RMSE that is printed beside it.
 
-    The absolute errors have the mean ``mae`` and the mean square ``rmse ** 2``, so their standard deviation is
-    ``sqrt(rmse ** 2 - mae ** 2)``. ``num_independent`` errors are independent: between the number of subjects and that
-    of examples. Raises ``ValueError`` when the RMSE is below the MAE, which no errors can have, and for fewer than 1.
+    The standard deviation of the absolute errors is ``sqrt(rmse ** 2 - mae ** 2)``. ``num_independent`` of them are
+    independent: between the number of subjects and that of examples. Raises ``ValueError`` when the RMSE is below the
+    MAE, which no errors can have, and for fewer than 1.
 
     >>> [round(end, 2) for end in interval_of_mae(5.0, 7.0, 100)]
     [4.04, 5.96]
@@ -102,15 +93,15 @@ def interval_of_mae(mae: float, rmse: float, num_independent: int) -> tuple[floa
     _check_printed(rmse, num_independent)
     if not 0 <= mae <= rmse:
         raise ValueError(f"no errors have an MAE of {mae} and an RMSE of {rmse}: is one of them misread?")
-    half = float(stats.norm.ppf(0.975)) * float(np.sqrt((rmse**2 - mae**2) / num_independent))
+    half = float(stats.norm.ppf(0.975) * np.sqrt((rmse**2 - mae**2) / num_independent))
     return mae - half, mae + half
 
 
 def interval_of_rmse(rmse: float, num_independent: int) -> tuple[float, float]:
     """Return the ends of the 95 % interval around a printed RMSE, if the errors are normal with mean 0.
 
-    Then ``num_independent * rmse ** 2`` over the variance is chi-square with that many degrees of freedom. Heavier
-    tails make the interval wider. Raises ``ValueError`` for fewer than 1 and for a negative RMSE.
+    Then ``num_independent * rmse ** 2`` over the variance is chi-square with that many degrees of freedom. Raises
+    ``ValueError`` for fewer than 1 and for a negative RMSE.
 
     >>> [round(end, 2) for end in interval_of_rmse(7.0, 100)]
     [6.15, 8.13]
@@ -137,9 +128,9 @@ def padded_accuracy(
 ) -> float:
     """Return the share of correct predictions as the given denominator counts it.
 
-    ``correct`` (examples,) holds 0 or 1 in the order of the test set, because which examples are counted twice, or
-    never, depends on it. ``repeats`` (examples,) says on how many lines of a published list each stands: the published
-    code counts lines, ``each_once`` does not. Raises ``ValueError`` for an unknown denominator, an empty input or NaN.
+    ``correct`` (examples,) holds 0 or 1 in the order of the test set. ``repeats`` (examples,) says on how many lines of
+    a published list each stands: the published code counts lines, ``each_once`` does not. Raises ``ValueError`` for an
+    unknown denominator, an empty input or NaN.
 
     >>> correct = [1, 1, 1, 0, 0]
     >>> [padded_accuracy(correct, 3, how) for how in ("each_once", "wrapped", "last_batch_dropped")]
@@ -172,37 +163,43 @@ def restored_last_batch(accuracy: float, num_examples: int, batch_size: int) -> 
 
 
 def mean_over_batches(
-    metric: Metric, predictions: pd.DataFrame, batch_size: int = BATCH_SIZE, only: pd.Series | None = None
+    metric: Metric,
+    predictions: pd.DataFrame,
+    only: pd.Series | None = None,
+    batch_size: int = BATCH_SIZE,
+    places: ArrayLike | None = None,
 ) -> float:
     """Return the mean over batches of the value of ``metric`` in each, in its unit.
 
-    Batches are cut from all rows of ``predictions``, one after the other in their order; the last may be shorter and
-    counts as much as the others. ``only`` (boolean, for each row) says which rows are scored, for example those of men;
-    rows without the label are not. A batch in which no row is scored does not count. Raises ``ValueError`` when that
-    is every batch, and for a batch size below 1.
+    ``places`` (rows,) says where in the list each row of ``predictions`` stands, by default in their order; a shorter
+    last batch counts as much as the others. Scored are the rows with the label, of those for which ``only`` (boolean,
+    for each row) is true; a batch without a scored row does not count. Raises ``ValueError`` when that is every batch,
+    and for a batch size below 1.
     """
-    terms, rows = _scored(metric, predictions, batch_size, only)
-    return _mean_of(metric, terms, rows // batch_size)
+    if batch_size < 1:
+        raise ValueError(f"a batch has at least 1 example, got {batch_size}")
+    is_scored = (predictions[metric.needs].notna() & (only is None or only)).to_numpy(dtype=bool)
+    if not is_scored.any():
+        raise ValueError(f"none of {len(predictions)} rows can be scored by {metric.name}")
+    batches = (np.arange(len(predictions)) if places is None else np.asarray(places))[is_scored] // batch_size
+    sums = pd.DataFrame(metric.terms(predictions[is_scored])).groupby(batches).sum()
+    return float(metric.finish(sums.to_numpy()).mean())
 
 
-def over_orders(
-    metric: Metric, predictions: pd.DataFrame, batch_size: int = BATCH_SIZE, only: pd.Series | None = None
-) -> Floats:
+def over_orders(metric: Metric, predictions: pd.DataFrame, only: pd.Series | None = None) -> Floats:
     """Return `mean_over_batches` for 100 random orders of the rows, the same at every call: (100,)."""
-    terms, rows = _scored(metric, predictions, batch_size, only)
     generator = np.random.default_rng(0)
-    orders = (generator.permutation(len(predictions)) for _ in range(100))
-    return np.array([_mean_of(metric, terms, order[rows] // batch_size) for order in orders])
+    orders = [generator.permutation(len(predictions)) for _ in range(100)]
+    return np.array([mean_over_batches(metric, predictions, only, places=places) for places in orders])
 
 
 def share_of_rmse(num_scored: int, num_examples: int) -> float:
     """Return which share of the RMSE of independent, normal errors a mean over batches of `BATCH_SIZE` shows.
 
-    Of ``num_examples`` in random order ``num_scored`` are scored (those of men, say). The expected root mean square of
-    ``n`` such errors is ``sqrt(2 / n) * Gamma((n + 1) / 2) / Gamma(n / 2)`` of their standard deviation (the mean of
-    the chi distribution over ``sqrt(n)``), and ``n`` is hypergeometric. Errors with heavier tails, and batches of few
-    people, leave a smaller share. Raises ``ValueError`` unless ``1 <= num_scored <= num_examples`` and there is a whole
-    batch.
+    Of ``num_examples`` in random order ``num_scored`` are scored (those of men, say): a hypergeometric number ``n`` in
+    each batch, whose root mean square is expected to be the mean of the chi distribution over ``sqrt(n)``. Errors with
+    heavier tails leave a smaller share. Raises ``ValueError`` unless ``1 <= num_scored <= num_examples`` and there is a
+    whole batch.
 
     >>> round(share_of_rmse(1120, 1680), 3), round(share_of_rmse(560, 1680), 3)
     (0.984, 0.966)
@@ -210,25 +207,6 @@ def share_of_rmse(num_scored: int, num_examples: int) -> float:
     if not 1 <= num_scored <= num_examples or num_examples < BATCH_SIZE:
         raise ValueError(f"expected {BATCH_SIZE} examples or more, some scored, got {num_examples} and {num_scored}")
     sizes = np.arange(1, BATCH_SIZE + 1)
-    shares = np.sqrt(2 / sizes) * np.exp(special.gammaln((sizes + 1) / 2) - special.gammaln(sizes / 2))
+    shares = stats.chi(sizes).mean() / np.sqrt(sizes)
     weights = stats.hypergeom(num_examples, num_scored, BATCH_SIZE).pmf(sizes)
     return float((weights * shares).sum() / weights.sum())
-
-
-def _scored(
-    metric: Metric, predictions: pd.DataFrame, batch_size: int, only: pd.Series | None
-) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the terms of the scored rows, and the places of these rows in the table."""
-    if batch_size < 1:
-        raise ValueError(f"a batch has at least 1 example, got {batch_size}")
-    is_scored = predictions[metric.needs].notna().to_numpy(dtype=bool)
-    if only is not None:
-        is_scored = is_scored & only.to_numpy(dtype=bool)
-    if not is_scored.any():
-        raise ValueError(f"none of {len(predictions)} rows can be scored by {metric.name}")
-    return metric.terms(predictions[is_scored]), np.flatnonzero(is_scored)
-
-
-def _mean_of(metric: Metric, terms: Floats, batches: NDArray[np.int64]) -> float:
-    sums = np.stack([np.bincount(batches, column).astype(np.float64) for column in terms.T], axis=1)
-    return float(metric.finish(sums[np.unique(batches)]).mean())

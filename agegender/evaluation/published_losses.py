@@ -1,13 +1,9 @@
 """What a printed loss was made of, where a softmax stands in front of a cross-entropy that applies another.
 
-Such a network is scored on the softmax of *probabilities*. These lie in 0 to 1, so for K classes the loss of an
-example, whatever the prediction, lies between
-
-    low = log(1 + (K - 1) / e)    (all probability on the right class)    and    low + 1    (all of it on a wrong one).
-
-When the network is sure of every prediction (*saturated*), the mean loss is ``low + 1 - accuracy``: accuracy and loss
-say the same thing. So a loss that was printed for two tasks together can be taken apart. The assumption is that the
-network is saturated, and a printed number can speak against it.
+The loss of an example then lies, whatever its prediction, between ``low = log(1 + (K - 1) / e)`` (all probability on
+the right one of K classes) and ``low + 1`` (all of it on a wrong one). For a network that is sure of every prediction
+(*saturated*) the mean loss is ``low + 1 - accuracy``, so a loss that was printed for two tasks together can be taken
+apart. That the network is saturated is an assumption; a printed number can speak against it.
 """
 
 import math
@@ -22,7 +18,7 @@ from agegender.evaluation.metrics import Floats, checked_groups
 def twice_softmaxed_loss(logits: ArrayLike, target: ArrayLike) -> Floats:
     """Return the cross-entropy of softmaxed values taken as logits: (examples, classes), (examples,) to (examples,).
 
-    With p = softmax(logits): ``log sum_k exp(p_k) - p_target``. Raises ``ValueError`` for shapes that do not fit, NaN,
+    ``log sum_k exp(p_k) - p_target`` with p = softmax(logits). Raises ``ValueError`` for shapes that do not fit, NaN,
     and targets that are no class.
 
     >>> twice_softmaxed_loss([[0.0, 0.0], [100.0, 0.0]], [0, 0]).round(4)
@@ -50,18 +46,16 @@ def loss_bounds(num_classes: int) -> tuple[float, float]:
 
 
 def saturated_loss(accuracy: float, num_classes: int) -> float:
-    """Return the mean loss of a network that is sure of every prediction and correct in the share ``accuracy``.
+    """Return the mean loss of a saturated network that is correct in the share ``accuracy`` (0 to 1, not %).
 
-    That is ``accuracy * low + (1 - accuracy) * high`` with `loss_bounds`. Raises ``ValueError`` unless ``accuracy``
-    lies in 0 to 1 (a share, not %).
+    Raises ``ValueError`` for an accuracy outside 0 to 1.
 
     >>> round(saturated_loss(0.90756, num_classes=2), 3)
     0.406
     """
     if not 0 <= accuracy <= 1:
         raise ValueError(f"accuracy is a share between 0 and 1, got {accuracy}")
-    low, high = loss_bounds(num_classes)
-    return accuracy * low + (1 - accuracy) * high
+    return loss_bounds(num_classes)[1] - accuracy
 
 
 def remaining_age_loss(total_loss: float, gender_accuracy: float, age_weight: float) -> float:

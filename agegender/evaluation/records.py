@@ -1,11 +1,7 @@
-"""Run folders: ``record.json`` and ``predictions.parquet`` of one finished run, written, read and anonymised.
+"""Run folders: the record and the predictions of one finished run, written, read and anonymised.
 
-Beside them may lie ``predictions_last.parquet``, what the weights of the last step say of the same examples, and
-``other_tests.parquet``, what the selected weights say when they are asked in another way than the recipe's.
-
-A run folder is named ``<model>-<variant>-fold<k>-seed<s>``, or freely by whoever runs a notebook by hand. Its record
-is written last, so a folder with a record is a finished run. Reading and writing check the same schema (`schemas`).
-What is committed has numbers in place of the names of people, and no paths.
+A folder is named ``<model>-<variant>-fold<k>-seed<s>``, or freely by whoever runs a notebook by hand. ``record.json``
+is written last: a folder that has one is a finished run.
 """
 
 import json
@@ -14,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -23,26 +19,31 @@ from agegender.evaluation.metrics import group_columns
 from agegender.evaluation.schemas import Record, check_predictions, check_record
 
 LAST_PREDICTIONS = "predictions_last.parquet"
+"""What the weights of the last step predict for the same examples."""
 OTHER_TESTS = "other_tests.parquet"
-Weights = Literal["selected", "last"]
+"""What the selected weights predict with other crops, batch statistics, channels or precision."""
 
 _RUN_NAME = re.compile(r".+-fold\d+-seed\d+")
 _BEFORE = ".before"  # ending of a folder that a run of other code or parameters has left
 
 IDENTIFIERS = ("subject", "user")
 """The columns that say who is on an example; each value is replaced by a number."""
-
 NUMBER = "_number"
 """Ending of the column with the number of each identifier, the same in every run on one manifest. Not published."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: where it lies, its record and its predictions (one row per test example, in test order)."""
+    """A finished run.
+
+    ``predictions`` are those of the selected weights, one row per test example in test order; ``last`` is the same
+    table with those of the last step, ``None`` where the run diverged or did not record them.
+    """
 
     folder: Path
     record: Record
     predictions: pd.DataFrame
+    last: pd.DataFrame | None = None
 
 
 def run_name(record: Mapping[str, Any]) -> str:
@@ -67,8 +68,8 @@ def is_finished(folder: Path) -> bool:
 def write_run(folder: Path, record: Record, predictions: pd.DataFrame) -> None:
     """Write ``predictions.parquet`` and then ``record.json`` to ``folder``, each whole or not at all.
 
-    An older record is removed first, so that a kill in between leaves an unfinished run and never a record beside
-    another run's predictions. Raises ``ValueError`` (and writes nothing) when either breaks its schema.
+    An older record is removed first, so that a kill in between leaves no record beside another run's predictions.
+    Raises ``ValueError`` (and writes nothing) when either breaks its schema.
     """
     folder = Path(folder)
     _check_run(folder, record, predictions)
@@ -97,16 +98,12 @@ def _check_run(folder: Path, record: Record, predictions: pd.DataFrame) -> None:
 
 
 def answers_of(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return what a model said of each ``example``: the table without what was known of the examples before."""
+    """Return the predictions for each ``example`` without its labels, subject and fold."""
     return predictions[["example", "age", *group_columns(predictions), "p_female"]]
 
 
-def read_run(folder: Path, weights: Weights = "selected") -> Run:
-    """Return the run in ``folder``; raise ``ValueError`` naming file and field when it is unfinished or damaged.
-
-    With ``weights="last"`` the predictions are those of the last step. A run that diverged has none, nor has a record
-    from before they were kept: ``ValueError``.
-    """
+def read_run(folder: Path) -> Run:
+    """Return the run in ``folder``; raise ``ValueError`` naming file and field when it is unfinished or damaged."""
     folder = Path(folder)
     try:
         record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
@@ -114,38 +111,37 @@ def read_run(folder: Path, weights: Weights = "selected") -> Run:
         raise ValueError(f"{folder / 'record.json'}: missing, so this run has not finished") from None
     except ValueError as error:
         raise ValueError(f"{folder / 'record.json'}: no JSON ({error})") from None
-    try:
-        predictions = pd.read_parquet(folder / "predictions.parquet")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder / 'predictions.parquet'}: cannot be read ({error})") from None
+    predictions = _read_table(folder / "predictions.parquet")
     _check_run(folder, record, predictions)
-    if weights == "last":
-        predictions = _of_last_step(folder, predictions)
-        _check_run(folder, record, predictions)
-    return Run(folder, record, predictions)
-
-
-def _of_last_step(folder: Path, predictions: pd.DataFrame) -> pd.DataFrame:
-    file = folder / LAST_PREDICTIONS
-    if not file.is_file():
-        raise ValueError(f"{file}: missing: the run diverged, or is older than predictions of the last step")
-    last, selected = pd.read_parquet(file), answers_of(predictions)
+    if not (folder / LAST_PREDICTIONS).is_file():
+        return Run(folder, record, predictions)
+    last, selected = _read_table(folder / LAST_PREDICTIONS), answers_of(predictions)
     if list(last) != list(selected) or last["example"].tolist() != selected["example"].tolist():
+        file = folder / LAST_PREDICTIONS
         raise ValueError(f"{file}: has other examples or columns than predictions.parquet: run it again")
-    return predictions.drop(columns=list(selected)[1:]).merge(last, on="example")[list(predictions)]
+    last = predictions.drop(columns=list(selected)[1:]).merge(last, on="example")[list(predictions)]
+    _check_run(folder, record, last)
+    return Run(folder, record, predictions, last)
 
 
-def read_runs(folder: Path, weights: Weights = "selected") -> list[Run]:
+def _read_table(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: cannot be read ({error})") from None
+
+
+def read_runs(folder: Path) -> list[Run]:
     """Return the runs in the run folders directly under ``folder``, in the order of their names.
 
     Only folders named ``...-fold<k>-seed<s>``, and folders with a record, are runs. Raises one ``ValueError`` that
-    lists every unfinished or damaged run, so that none is left out of a table in silence, and when there is no run.
+    lists every unfinished or damaged run, and one when there is no run.
     """
     runs, problems = [], []
     for candidate in sorted(Path(folder).glob("*")):
         if candidate.is_dir() and (has_run_name(candidate) or is_finished(candidate)):
             try:
-                runs.append(read_run(candidate, weights))
+                runs.append(read_run(candidate))
             except ValueError as error:
                 problems.append(str(error))
     if problems:
@@ -155,11 +151,11 @@ def read_runs(folder: Path, weights: Weights = "selected") -> list[Run]:
     return runs
 
 
-def stable_numbers(runs: Sequence[Run], column: str) -> dict[str, str]:
+def _numbers(runs: Sequence[Run], column: str) -> dict[str, str]:
     """Return a number, as text, for each value of ``column``: that of the run, else the lowest example that bears it.
 
-    So one person has one number in every fold, model and variant, and publishing again gives the same numbers, in
-    whatever order the runs come. Runs that do not bring the numbers of their subjects have to be published together.
+    So one person has one number in every fold, model and variant, whenever a run is published. Runs without numbers of
+    their own have to be published together.
     """
     own = column + NUMBER
     tables = [run.predictions.rename(columns={own: "number"}) for run in runs if column in run.predictions]
@@ -172,17 +168,14 @@ def without_numbers(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.drop(columns=[column + NUMBER for column in IDENTIFIERS], errors="ignore")
 
 
-def without_names(predictions: pd.DataFrame, numbers: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
-    """Return the table with the columns of ``numbers`` replaced; raise ``ValueError`` when a path is left in it."""
+def _check_no_path(predictions: pd.DataFrame) -> None:
     if "path" in predictions:
         raise ValueError("the predictions hold a column 'path': paths are not published, leave it out")
-    table = predictions.assign(**{column: predictions[column].map(numbers[column]) for column in numbers})
-    for column in table.select_dtypes(["str", "object", "category"]):
-        text = table[column].dropna().astype(str)
+    for column in predictions.select_dtypes(["str", "object", "category"]):
+        text = predictions[column].dropna().astype(str)
         pathlike = text[text.str.contains(r"[/\\]")]
         if len(pathlike):
             raise ValueError(f"column {column!r} holds {pathlike.iloc[0]!r}, which looks like a path: leave it out")
-    return table
 
 
 def without_folders(value: Any) -> Any:
@@ -205,24 +198,21 @@ def _anonymise(runs: Sequence[Run], to: Path) -> list[Path]:
     for run in runs:
         same_manifest = [other for other in runs if other.record["manifest_hash"] == run.record["manifest_hash"]]
         present = [column for column in IDENTIFIERS if column in run.predictions]
-        numbers = {column: stable_numbers(same_manifest, column) for column in present}
+        named = {column: run.predictions[column].map(_numbers(same_manifest, column)) for column in present}
+        predictions = without_numbers(run.predictions).assign(**named)
         try:
-            predictions = without_names(without_numbers(run.predictions), numbers)
+            _check_no_path(predictions)
         except ValueError as error:
             raise ValueError(f"{run.folder / 'predictions.parquet'}: {error}") from None
         target = Path(to) / run.record["preset"] / run.record["paper"] / run.record["run"]
         write_run(target, without_folders(run.record), predictions)
         for file in (LAST_PREDICTIONS, OTHER_TESTS):  # no name is in them: examples are numbers
-            _copy_if_there(run.folder / file, target / file)
+            (target / file).unlink(missing_ok=True)
+            if (run.folder / file).is_file():
+                with files.replaced_atomically(target / file) as temporary:
+                    shutil.copyfile(run.folder / file, temporary)
         written.append(target)
     return written
-
-
-def _copy_if_there(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    if source.is_file():
-        with files.replaced_atomically(target) as temporary:
-            shutil.copyfile(source, temporary)
 
 
 def anonymise_runs(folder: Path, to: Path) -> list[Path]:

@@ -91,8 +91,7 @@ def _check_plain(value: object, where: str) -> None:
 def check_predictions(predictions: pd.DataFrame, scheme: str | None) -> None:
     """Raise ``ValueError`` naming columns and rows unless the table is that of a run with this age-group scheme.
 
-    ``scheme`` names the groups of ``p_group_0`` .. ``p_group_{K-1}``; with ``None`` there must be no such column.
-    A model without a head for a task leaves its column (``age`` or ``p_female``) empty in every row, but not in some.
+    Without ``scheme`` there must be no column ``p_group_*``. ``age`` or ``p_female`` is empty in every row or in none.
     """
     if predictions.empty:
         raise ValueError("the table of predictions has no row")

@@ -1,12 +1,12 @@
 """Systems: the runs of a model in one variant, grouped, filtered and named."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from agegender.evaluation.records import Run
+from agegender.evaluation.schemas import Record
 from agegender.labels import SCHEMES, AgeScheme
 
 Systems = dict[tuple[str, str], list[Run]]
@@ -18,17 +18,16 @@ SCORED_TOGETHER = ["preset", "paper", "model", "variant", "seed"]
 def predictions_together(runs: Sequence[Run]) -> pd.DataFrame:
     """Return the predictions of all runs as one table with the added columns ``model``, ``variant`` and ``seed``.
 
-    Rows keep their order within a run; runs are ordered by model, variant, seed and fold. Raises ``ValueError`` when
-    within one (model, variant, seed) an example occurs twice or the runs come from different manifests.
+    Runs are ordered by model, variant, seed and fold. Raises ``ValueError`` when within one (model, variant, seed) an
+    example occurs twice or the runs come from different manifests.
     """
     if not runs:
         raise ValueError("there are no runs to put together")
     keys = ["model", "variant", "seed"]
+    for key, own in _grouped(runs, keys).items():
+        if len({run.record["manifest_hash"] for run in own}) > 1:
+            raise ValueError(f"the folds of {key} come from different manifests: run them again on one")
     ordered = sorted(runs, key=lambda run: tuple(run.record[key] for key in [*keys, "fold"]))
-    manifests = {(*(run.record[key] for key in keys), run.record["manifest_hash"]) for run in ordered}
-    mixed = [key for key, count in Counter(manifest[:3] for manifest in manifests).items() if count > 1]
-    if mixed:
-        raise ValueError(f"the folds of {mixed[0]} come from different manifests: run them again on one")
     tables = [run.predictions.assign(**{key: run.record[key] for key in keys}) for run in ordered]
     together = pd.concat(tables, ignore_index=True)
     twice = together[together.duplicated([*keys, "example"])]
@@ -38,29 +37,47 @@ def predictions_together(runs: Sequence[Run]) -> pd.DataFrame:
     return together
 
 
+def _grouped(runs: Iterable[Run], fields: Sequence[str]) -> dict[tuple, list[Run]]:
+    found: dict[tuple, list[Run]] = {}
+    for run in runs:
+        found.setdefault(tuple(run.record[field] for field in fields), []).append(run)
+    return found
+
+
 def by_system(runs: Iterable[Run]) -> Systems:
     """Return the runs of each (model, variant), in the order in which these first come."""
-    systems: Systems = {}
-    for run in runs:
-        systems.setdefault((run.record["model"], run.record["variant"]), []).append(run)
-    return systems
+    return _grouped(runs, ["model", "variant"])
 
 
 def by_seed(runs: Iterable[Run]) -> dict[tuple, list[Run]]:
     """Return the runs whose folds are scored together: those of one preset, paper, model, variant and seed."""
-    systems: dict[tuple, list[Run]] = {}
-    for run in runs:
-        systems.setdefault(tuple(run.record[field] for field in SCORED_TOGETHER), []).append(run)
-    return systems
+    return _grouped(runs, SCORED_TOGETHER)
+
+
+def is_trained(record: Record) -> bool:
+    """Say whether a run was trained in steps, also one that diverged before its first validation."""
+    return bool(record["history"]) or record.get("diverged_at_step") is not None
+
+
+def at_last_step(runs: Sequence[Run]) -> list[Run] | None:
+    """Return the runs with the predictions of their last step; ``None`` where one has none.
+
+    What was not trained in steps predicts as it does.
+    """
+    last = [(run, run.last if is_trained(run.record) else run.predictions) for run in runs]
+    found = [replace(run, predictions=table) for run, table in last if table is not None]
+    return found if len(found) == len(last) else None
 
 
 def filter_runs(runs: Iterable[Run], is_kept: Callable[[pd.DataFrame], pd.Series]) -> list[Run]:
-    """Return the runs with only the test examples for which ``is_kept(predictions)`` is true.
-
-    Runs that have none of them are left out. So every table here can be made of one corpus or one gender alone.
-    """
-    parts = [replace(run, predictions=run.predictions[is_kept(run.predictions)].reset_index(drop=True)) for run in runs]
-    return [run for run in parts if len(run.predictions)]
+    """Return the runs with only the test examples for which ``is_kept(predictions)`` is true, if they have any."""
+    kept = []
+    for run in runs:
+        rows = is_kept(run.predictions)
+        last = None if run.last is None else run.last[rows].reset_index(drop=True)
+        if rows.any():
+            kept.append(replace(run, predictions=run.predictions[rows].reset_index(drop=True), last=last))
+    return kept
 
 
 def by_source(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -116,7 +133,7 @@ def marked_title(system: tuple[str, str], runs: Sequence[Run]) -> str:
 def system_name(runs: Sequence[Run]) -> str:
     """Return what a table calls the system of these runs, for example ``lmtcnn 1-1, as intended, seed 0, miniature``.
 
-    A miniature, a selection on the test fold, a reduced run and one that diverged are said also if only one run was so.
+    What has to be known of one run, such as that it is reduced, is said of all.
     """
     record = runs[0].record
     marks = {
@@ -137,8 +154,7 @@ def dataset_of(predictions: pd.DataFrame) -> str:
 def scheme_of(runs: Sequence[Run]) -> AgeScheme | None:
     """Return the age groups of the labels, or ``None`` where ages are in years; raise ``ValueError`` for several.
 
-    A model that predicts no age has no scheme in its record; the groups of its corpus then tell it, if any example is
-    in one: a table of one's own may have ages in years only.
+    Of models that predict no age groups, those of their corpus count, if any example is in one.
     """
     known = {tuple(scheme.labels): name for name, scheme in SCHEMES.items()}
     names = {run.record["scheme"] for run in runs}

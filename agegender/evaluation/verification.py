@@ -1,8 +1,8 @@
 """Speaker verification: how well scores of pairs of clips tell one subject from two.
 
-A trial is a pair of clips and whether one subject speaks in both; a score is higher the more alike they are. Trials
-are accepted from a threshold on. The *miss* rate is the share of trials of one subject that are then rejected, the
-*false alarm* rate the share of trials of two subjects that are accepted; both are fractions of 1.
+A trial is a pair of clips and whether one subject speaks in both; it is accepted from a threshold of its score on. The
+*miss* rate is the share of trials of one subject that are rejected, the *false alarm* rate the share of trials of two
+subjects that are accepted; both are fractions of 1.
 
 References: Martin and others (1997), "The DET Curve in Assessment of Detection Task Performance", Eurospeech; the
 detection cost is that of NIST's speaker recognition evaluations, section 3.1 of the plan for 2016.
@@ -22,18 +22,19 @@ from agegender.evaluation.metrics import Floats, checked_column
 Measure = Callable[[Floats, NDArray[np.bool_], Floats], float]
 """A measure of scores, labels and weights, each (trials,): ``eer`` or ``min_dcf``."""
 
+P_SAME = 0.05
+"""Prior probability, in the detection cost, that one subject speaks in both clips."""
 _MAX_UNDEFINED = 0.05  # share of the replicates that may lack one kind of trial before an interval is refused
 
 
 def trial_scores(trials: pd.DataFrame, paths: Sequence[str], embeddings: Floats) -> Floats:
     """Return the cosine of the embeddings of each trial's two clips, (trials,).
 
-    ``trials`` has the columns ``first`` and ``second``, which hold entries of ``paths``; ``embeddings`` is (clips,
-    features), or (clips, crops, features) for several crops of each clip: then the score is the mean cosine over all
-    pairs of a crop of the one and a crop of the other.
+    ``trials`` has entries of ``paths`` in ``first`` and ``second``; ``embeddings`` is (clips, features), or (clips,
+    crops, features): then the score is the mean cosine over all pairs of a crop of the one and of the other.
 
-    Raises ``ValueError`` when a trial names a clip that is not in ``paths``, when a path stands there twice, and for an
-    embedding that is zero or not finite.
+    Raises ``ValueError`` for a clip that is not in ``paths``, a path that stands there twice, and an embedding that is
+    zero or not finite.
     """
     clips = pd.Index(paths)
     if len(clips) != len(embeddings):
@@ -65,9 +66,9 @@ def _positions(trials: pd.DataFrame, name: str, clips: pd.Index) -> NDArray[np.i
 def error_rates(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """Return miss rates and false alarm rates at every threshold, from accepting no trial to accepting all.
 
-    ``scores`` and ``is_same`` are (trials,); ``weights`` (trials,) says how often each trial counts, once if it is not
-    given. Trials of equal score are accepted together. Raises ``ValueError`` for a score that is not finite, a label
-    that is not true or false (1 or 0), and when there are no trials of one subject, or none of two.
+    ``scores``, ``is_same`` and ``weights`` (how often each counts, once if not given) are (trials,). Trials of equal
+    score are accepted together. Raises ``ValueError`` for a score that is not finite, a label that is not true or
+    false (1 or 0), and when there are no trials of one subject, or none of two.
     """
     values, same = _checked(scores, is_same)
     weight = np.ones(len(values)) if weights is None else checked_column(weights, "weights")
@@ -88,35 +89,27 @@ def _checked(scores: ArrayLike, is_same: ArrayLike) -> tuple[Floats, NDArray[np.
 
 
 def eer(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) -> float:
-    """Return the equal error rate: where miss and false alarm rate are equal, as a fraction of 1.
+    """Return the equal error rate, on the straight lines between the points of the ROC curve, as a fraction of 1.
 
-    Between two thresholds both rates are taken to change in proportion (the straight line of the ROC curve), as if
-    trials of equal score were accepted by lot: scores that are all equal have 0.5. Inputs as in `error_rates`.
+    Inputs as in `error_rates`. Scores that are all equal have 0.5.
 
     >>> eer([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0])
     0.5
     """
     miss, false_alarm = error_rates(scores, is_same, weights)
-    excess = false_alarm - miss  # from -1 to 1
-    after = int(np.argmax(excess >= 0))
-    share = -excess[after - 1] / (excess[after] - excess[after - 1])
-    return float(false_alarm[after - 1] + share * (false_alarm[after] - false_alarm[after - 1]))
+    return float(np.interp(0, false_alarm - miss, false_alarm))
 
 
-def min_dcf(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None, p_same: float = 0.05) -> float:
-    """Return the least normalised detection cost over all thresholds; 1 is what accepting none or all costs.
+def min_dcf(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) -> float:
+    """Return the least detection cost over all thresholds, ``(P_SAME * miss + (1 - P_SAME) * false_alarm) / P_SAME``.
 
-    The cost is ``p_same * miss + (1 - p_same) * false_alarm``, over the lesser of ``p_same`` and ``1 - p_same``, with
-    ``p_same`` the prior probability that one subject speaks in both clips. Inputs as in `error_rates`; raises
-    ``ValueError`` for a ``p_same`` outside (0, 1).
+    1 is what it costs to accept none. Inputs as in `error_rates`.
 
-    >>> min_dcf([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0], p_same=0.5)
+    >>> min_dcf([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0])
     0.5
     """
-    if not 0 < p_same < 1:
-        raise ValueError(f"p_same must lie between 0 and 1, got {p_same}")
     miss, false_alarm = error_rates(scores, is_same, weights)
-    return float((p_same * miss + (1 - p_same) * false_alarm).min() / min(p_same, 1 - p_same))
+    return float((P_SAME * miss + (1 - P_SAME) * false_alarm).min() / P_SAME)
 
 
 def verification_interval(
@@ -129,16 +122,20 @@ def verification_interval(
 ) -> Interval:
     """Return ``measure`` with its interval over subjects; ``num_examples`` counts trials.
 
-    Subjects are drawn with replacement. A subject drawn k times is k people with the same clips: a trial of one
-    subject then counts k times, and one of two subjects the product of their numbers. Replicates in which one kind of
-    trial does not occur are left out. Raises ``ValueError`` when they are more than 5 %, which few subjects cause, and
-    when a label contradicts the subjects (examples,) of its two clips.
+    ``first_subjects`` and ``second_subjects`` are (trials,). A subject drawn k times is k people with the same clips: a
+    trial of one subject then counts k times, and one of two subjects the product of their numbers. Replicates in which
+    one kind of trial does not occur are left out. Raises ``ValueError`` when they are more than 5 %, which few subjects
+    cause, and when a label contradicts the subjects of its two clips.
     """
     values, same = _checked(scores, is_same)
     both = np.concatenate([np.asarray(first_subjects, dtype=object), np.asarray(second_subjects, dtype=object)])
     codes, num_subjects = subject_codes(both)
     first, second = np.split(codes, 2)
-    _check_labels(same, first, second, both)
+    if len(first) != len(same):
+        raise ValueError(f"{len(first)} pairs of subjects for {len(same)} trials")
+    for trial in np.flatnonzero(same != (first == second))[:1]:
+        said, others = "one subject" if same[trial] else "two subjects", both[len(same) + trial]
+        raise ValueError(f"trial {trial} is labelled as {said}, but its clips are of {both[trial]!r} and {others!r}")
     replicated = []
     for counts in resampled_counts(num_subjects, replicates):
         for drawn in counts:
@@ -152,16 +149,3 @@ def verification_interval(
         )
     value = measure(values, same, np.ones(len(values)))
     return replace(percentile_interval(value, np.array(replicated), both), num_examples=len(values))
-
-
-def _check_labels(
-    same: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], names: NDArray[np.object_]
-) -> None:
-    if len(first) != len(same):
-        raise ValueError(f"{len(first)} pairs of subjects for {len(same)} trials")
-    wrong = np.flatnonzero(same != (first == second))
-    if wrong.size:
-        trial = wrong[0]
-        said = "one subject" if same[trial] else "two subjects"
-        named = f"{names[trial]!r} and {names[len(same) + trial]!r}"
-        raise ValueError(f"trial {trial} is labelled as {said}, but its clips are of {named}")

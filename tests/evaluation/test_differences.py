@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,7 @@ from agegender.evaluation.differences import (
 from agegender.evaluation.intervals import bootstrap
 from agegender.evaluation.metrics import EXACT, GENDER_ACCURACY, GROUP_UAR, MAE, group_columns
 from agegender.evaluation.records import Run
+from agegender.evaluation.systems import filter_runs
 
 
 def without_age(runs):
@@ -52,8 +55,57 @@ def test_a_difference_is_claimed_from_three_pairs_of_runs_on(make_runs):
         row = difference(strong, weak, [EXACT]).iloc[0]
         assert row["low"] > 0
         assert bool(row["excludes_zero"]) is is_told
-        assert in_words(row).endswith(": above 0" if is_told else ": too few runs to tell")
+        verdict = "above 0; last epoch not recorded" if is_told else "too few runs to tell"
+        assert in_words(row).endswith(f": {verdict}")
         assert row["num_runs"] == len(seeds)
+
+
+def with_last(runs, tables=None):
+    """The runs with predictions of the last step: those of the runs ``tables``, or their own."""
+    return [replace(run, last=other.predictions) for run, other in zip(runs, tables or runs, strict=True)]
+
+
+def test_a_difference_is_claimed_only_if_it_holds_at_the_last_epoch_too(make_runs):
+    strong, weak = make_runs("both", (0, 1, 2), skill=4.0), make_runs("age", (0, 1, 2), skill=0.5)
+    for at_last, verdict in ((strong, "above 0"), (weak, "only for the selected epoch")):
+        row = difference(with_last(strong, at_last), with_last(weak), [EXACT]).iloc[0]
+        assert_allclose(row["last_epoch"], EXACT.value(together(at_last)) - EXACT.value(together(weak)))
+        assert row["low"] > 0
+        assert row["excludes_zero"] == (verdict == "above 0")
+        assert in_words(row).endswith(f": {verdict}")
+    turned = difference(with_last(weak, strong), with_last(strong, weak), [EXACT]).iloc[0]
+    assert turned["last_low"] > 0 > turned["high"]
+    assert in_words(turned).endswith(": only for the selected epoch")
+
+
+def test_without_a_last_epoch_the_selected_one_decides_and_the_verdict_says_so(make_runs):
+    strong, weak = make_runs("both", (0, 1, 2), skill=4.0), make_runs("age", (0, 1, 2), skill=0.5)
+    partly = [*with_last(strong[:2]), strong[2]]
+    table = difference(partly, with_last(weak), [EXACT])
+    assert table["excludes_zero"].item()
+    assert table["verdict"].item().endswith(": above 0; last epoch not recorded")
+    assert difference_table(table.assign(comparison=""))["last epoch"].tolist() == ["not recorded"]
+    both = difference(with_last(strong), with_last(weak), [EXACT]).assign(comparison="")
+    assert_allclose(difference_table(both)["last epoch"].tolist(), both["difference"].tolist())
+
+
+def test_what_was_not_trained_in_steps_is_the_same_at_the_last_epoch(make_runs):
+    strong, machine = make_runs("both", (0, 1, 2), skill=4.0), make_runs("svm", (0, 1, 2), skill=0.5, history=[])
+    row = difference(with_last(strong), machine, [EXACT]).iloc[0]
+    assert (row["last_epoch"], row["verdict"].split(": ")[1]) == (row["difference"], "above 0")
+
+
+def test_the_last_epoch_of_some_examples_is_of_the_same_ones(make_runs):
+    runs = with_last(make_runs("both", skill=4.0), make_runs("both", skill=0.5))
+    women = filter_runs(runs, lambda table: table["true_gender"].eq("female"))
+    gap = difference(
+        women, with_last(filter_runs(make_runs("age"), lambda table: table["true_gender"].eq("female"))), [MAE]
+    )
+    expected = [
+        MAE.value(together(part)[together(part)["true_gender"].eq("female")])
+        for part in (make_runs("both", skill=0.5), make_runs("age"))
+    ]
+    assert_allclose(gap["last_epoch"], expected[0] - expected[1])
 
 
 def test_a_system_does_not_differ_from_itself(make_runs):

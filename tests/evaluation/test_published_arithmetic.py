@@ -202,34 +202,36 @@ def answers(errors, genders=None):
 
 def test_the_mean_of_two_batches_added_up_by_hand():
     table = answers([3, 4, 0, 2])  # batches (3, 4) and (0, 2)
-    assert mean_over_batches(MAE, table, 2) == pytest.approx((3.5 + 1.0) / 2)
-    assert mean_over_batches(RMSE, table, 2) == pytest.approx((np.sqrt(12.5) + np.sqrt(2.0)) / 2)
-    assert mean_over_batches(RMSE, table, 2) < RMSE.value(table)
+    assert mean_over_batches(MAE, table, batch_size=2) == pytest.approx((3.5 + 1.0) / 2)
+    assert mean_over_batches(RMSE, table, batch_size=2) == pytest.approx((np.sqrt(12.5) + np.sqrt(2.0)) / 2)
+    assert mean_over_batches(RMSE, table, batch_size=2) < RMSE.value(table)
 
 
 def test_a_last_short_batch_counts_as_much_as_a_full_one():
     table = answers([3, 4, 12])  # batches (3, 4) and (12)
-    assert mean_over_batches(MAE, table, 2) == pytest.approx((3.5 + 12) / 2)
+    assert mean_over_batches(MAE, table, batch_size=2) == pytest.approx((3.5 + 12) / 2)
     assert MAE.value(table) == pytest.approx(19 / 3)
 
 
 def test_batches_are_cut_from_all_rows_also_where_only_some_are_scored():
     table = answers([3, 1, 5, 7, 9, 2], ["male", "female", "male", "male", "female", "female"])
     is_male = table["true_gender"].eq("male")
-    assert mean_over_batches(MAE, table, 3, only=is_male) == pytest.approx(((3 + 5) / 2 + 7) / 2)
-    assert mean_over_batches(GENDER_ACCURACY, table, 3) == pytest.approx((100 / 3 + 200 / 3) / 2)
+    assert mean_over_batches(MAE, table, batch_size=3, only=is_male) == pytest.approx(((3 + 5) / 2 + 7) / 2)
+    assert mean_over_batches(GENDER_ACCURACY, table, batch_size=3) == pytest.approx((100 / 3 + 200 / 3) / 2)
 
 
 def test_a_batch_in_which_nobody_is_scored_does_not_count():
     table = answers([3, 5, 1, 1, 7, 9], ["male"] * 2 + ["female"] * 2 + ["male"] * 2)
-    assert mean_over_batches(MAE, table, 2, only=table["true_gender"].eq("male")) == pytest.approx((4 + 8) / 2)
+    assert mean_over_batches(MAE, table, only=table["true_gender"].eq("male"), batch_size=2) == 6
     table.loc[0, "true_age"] = np.nan
-    assert mean_over_batches(MAE, table, 2, only=table["true_gender"].eq("male")) == pytest.approx((5 + 8) / 2)
+    assert mean_over_batches(MAE, table, only=table["true_gender"].eq("male"), batch_size=2) == 6.5
 
 
 def test_one_batch_of_everything_has_the_value_itself(predictions):
     for metric in (MAE, RMSE, GENDER_ACCURACY):
-        assert mean_over_batches(metric, predictions, len(predictions)) == pytest.approx(metric.value(predictions))
+        assert mean_over_batches(metric, predictions, batch_size=len(predictions)) == pytest.approx(
+            metric.value(predictions)
+        )
 
 
 def test_in_equal_batches_the_mean_of_rmse_is_at_most_the_rmse_and_that_of_mae_is_the_mae(predictions):
@@ -241,7 +243,7 @@ def test_in_equal_batches_the_mean_of_rmse_is_at_most_the_rmse_and_that_of_mae_i
 
 def test_the_smaller_the_batches_the_smaller_the_mean_of_rmse(predictions):
     table = predictions.iloc[:192]
-    values = [over_orders(RMSE, table, size).mean() for size in (96, 24, 6, 1)]
+    values = [mean_over_batches(RMSE, table, batch_size=size) for size in (192, 24, 6, 1)]
     assert values == sorted(values, reverse=True)
     assert values[-1] == pytest.approx(MAE.value(table))
 
@@ -272,7 +274,7 @@ def test_heavier_tails_leave_less_than_normal_errors(heavy):
 def test_what_cannot_be_averaged_is_refused():
     table = answers([1, 2])
     with pytest.raises(ValueError, match="at least 1 example, got 0"):
-        mean_over_batches(MAE, table, 0)
+        mean_over_batches(MAE, table, batch_size=0)
     with pytest.raises(ValueError, match="none of 2 rows can be scored by mae"):
         mean_over_batches(MAE, table, only=table["true_gender"].eq("male"))
     for num_scored, num_examples in ((0, 100), (101, 100), (5, 23)):

@@ -307,20 +307,18 @@ def test_a_users_name_is_replaced_as_a_subjects_is(tmp_path, record, predictions
     assert users.tolist() == ["0"] * 100 + ["100"] * 100
 
 
-def test_the_last_step_is_read_in_the_place_of_the_selected_one_also_when_it_is_published(write, tmp_path):
+def test_the_last_step_is_read_beside_the_selected_one_also_when_it_is_published(write, tmp_path):
     folder = write()
     own = read_run(folder).predictions
     last = answers_of(own).assign(p_female=np.float32(0.25))
     last.to_parquet(folder / LAST_PREDICTIONS)
     published = anonymise_run(folder, tmp_path / "results")
     for place, names in ((folder, own["subject"]), (published, read_run(published).predictions["subject"])):
-        found = read_run(place, "last").predictions
-        pd.testing.assert_frame_equal(found, own.assign(p_female=np.float32(0.25), subject=names))
-        pd.testing.assert_frame_equal(read_run(place).predictions, own.assign(subject=names))
+        found = read_run(place)
+        pd.testing.assert_frame_equal(found.last, own.assign(p_female=np.float32(0.25), subject=names))
+        pd.testing.assert_frame_equal(found.predictions, own.assign(subject=names))
     (folder / LAST_PREDICTIONS).unlink()
-    anonymise_run(folder, tmp_path / "results")
-    with pytest.raises(ValueError, match=r"predictions_last.parquet: missing: the run diverged, or is older"):
-        read_run(published, "last")
+    assert read_run(anonymise_run(folder, tmp_path / "results")).last is None
 
 
 @pytest.mark.parametrize("change", [lambda table: table.iloc[::-1], lambda table: table.drop(columns="p_female")])
@@ -328,4 +326,4 @@ def test_answers_of_the_last_step_about_other_examples_are_refused(write, change
     folder = write()
     change(answers_of(read_run(folder).predictions)).to_parquet(folder / LAST_PREDICTIONS, index=False)
     with pytest.raises(ValueError, match=r"has other examples or columns than predictions\.parquet"):
-        read_run(folder, "last")
+        read_run(folder)
