@@ -194,7 +194,7 @@ def difference_dots(table: pd.DataFrame, metric: Metric, over: str = "runs and s
     for name in part.filter(regex=r"^fold_\d"):
         ax.plot(part[name], at + 0.27, "|", color=ORANGE, markersize=7)
     unit = "points of %" if metric.unit == "%" else metric.unit
-    note = f"bars: 95 % interval over {over}; ticks: folds\nfilled: a difference is claimed (three runs or more, 0 left out)"
+    note = f"bars: 95 % interval over {over}; ticks: folds\nfilled: a difference is claimed (three runs or more)"
     ax.set_xlabel(f"{metric.label}, difference ({unit})\n{note}", fontsize=FONT_PT)
     return ax
 

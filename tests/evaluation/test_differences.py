@@ -96,16 +96,13 @@ def test_what_was_not_trained_in_steps_is_the_same_at_the_last_epoch(make_runs):
 
 
 def test_the_last_epoch_of_some_examples_is_of_the_same_ones(make_runs):
-    runs = with_last(make_runs("both", skill=4.0), make_runs("both", skill=0.5))
-    women = filter_runs(runs, lambda table: table["true_gender"].eq("female"))
-    gap = difference(
-        women, with_last(filter_runs(make_runs("age"), lambda table: table["true_gender"].eq("female"))), [MAE]
-    )
-    expected = [
-        MAE.value(together(part)[together(part)["true_gender"].eq("female")])
-        for part in (make_runs("both", skill=0.5), make_runs("age"))
-    ]
-    assert_allclose(gap["last_epoch"], expected[0] - expected[1])
+    def women(runs):
+        return filter_runs(runs, lambda table: table["true_gender"].eq("female"))
+
+    strong, weak, other = make_runs("both", skill=4.0), make_runs("both", skill=0.5), make_runs("age")
+    gap = difference(women(with_last(strong, weak)), women(with_last(other)), [MAE])
+    expected = MAE.value(together(women(weak))) - MAE.value(together(women(other)))
+    assert_allclose(gap["last_epoch"], expected)
 
 
 def test_a_system_does_not_differ_from_itself(make_runs):

@@ -123,7 +123,7 @@ def test_predictions_begin_at_nothing_or_at_the_mean_age(recipe, first):
 def test_a_mean_over_batches_is_another_number_than_the_pooled_one():
     errors = np.tile(np.r_[np.zeros(24), np.full(24, 10.0)], 2)
     table = pd.DataFrame({"true_age": 30.0, "age": 30.0 + errors, "subject": [str(n) for n in range(96)]})
-    found = {"batch_means": mean_over_batches(RMSE, table, PUBLISHED.batch_size), "pooled": RMSE.value(table)}
+    found = {"batch_means": mean_over_batches(RMSE, table, batch_size=24), "pooled": RMSE.value(table)}
     assert found[PUBLISHED.scores] == pytest.approx(5.0)
     assert found[INTENDED.scores] == pytest.approx(np.sqrt(50))
 
