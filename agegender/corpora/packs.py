@@ -18,8 +18,8 @@ from PIL import Image
 from agegender.corpora.tables import first_reason, is_present, parse_rows, read_table, set_aside
 from agegender.data.archives import unpack
 from agegender.data.duplicates import difference_hash, near_duplicate_groups
+from agegender.data.known_files import Row, look_up
 from agegender.data.manifest import Manifest, build_manifest
-from agegender.files import replaced_atomically
 from agegender.labels import FAIRFACE_9, SPEECHOCEAN_6, AgeScheme, check_age, parse_gender
 
 NEAR_DUPLICATE_BITS = 28
@@ -31,6 +31,7 @@ soon agree no more often than chance."""
 VOICE_PACK = "voice-svd-so762"
 SPEECHOCEAN = "speechocean762"
 _SOURCES = {"svd": "svd", "so762": SPEECHOCEAN}  # the table's word for a source -> the corpus that it is
+_AT_ONCE = 1000  # pictures
 _PARTS = {"train": "train", "val": "validation", "": None}
 
 
@@ -129,16 +130,16 @@ def _read_faces(root: Path, corpus: str, scheme: AgeScheme | None, cache: Path |
 
     labels = parse_rows(labels_of, table["age"], table["gender"])
     present = is_present(folder, table["file"])
-    kept = cache and Path(cache) / f"{name}-hashes.npz"
-    hashes, readable = _hashes(folder, table["file"].where(present, ""), kept)
+    hashes = _hashes(folder, table.loc[present, "file"], cache, f"{name}-hashes")
     reasons = first_reason(
         (~present, "missing file"),
-        (pd.Series(~readable, index=table.index), "unreadable image"),
+        (~table.index.to_series().isin(hashes.index), "unreadable image"),
         (labels["reason"].notna(), labels["reason"]),
     )
     good = reasons.isna().to_numpy()
+    of_good = np.array(hashes[reasons.index[good]].to_list(), np.uint64).reshape(-1, 4)
     subjects = np.arange(len(table))
-    subjects[good] = np.flatnonzero(good)[near_duplicate_groups(hashes[good], NEAR_DUPLICATE_BITS)]
+    subjects[good] = np.flatnonzero(good)[near_duplicate_groups(of_good, NEAR_DUPLICATE_BITS)]
     rows = labels.drop(columns="reason").assign(
         path=table["file"], subject=subjects.astype(str), corpus=corpus, modality="face",
         race_label=_race_labels(folder, table["file"]),
@@ -174,22 +175,20 @@ def _race_labels(folder: Path, files: pd.Series) -> pd.Series:
     return labels.mask(labels == "").astype("str")
 
 
-def _hashes(folder: Path, files: pd.Series, kept: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``(n, 4)`` difference hashes and ``(n,)`` whether the picture could be read; kept for the next time."""
-    states = [(folder / file).stat() if file else None for file in files]
-    listed = [(file, state and (state.st_size, state.st_mtime_ns)) for file, state in zip(files, states, strict=True)]
-    key = hashlib.sha256(repr(listed).encode()).hexdigest()
-    if kept is not None and kept.is_file():
-        with np.load(kept, allow_pickle=False) as stored:
-            if str(stored["key"]) == key:
-                return stored["hashes"], stored["readable"]
-    found = [_hash_of(folder / file) if file else None for file in files]
-    readable = np.array([each is not None for each in found])
-    hashes = np.stack([np.zeros(4, np.uint64) if each is None else each for each in found])
-    if kept is not None:
-        with replaced_atomically(kept) as temporary:
-            np.savez(temporary, key=np.array(key), hashes=hashes, readable=readable)
-    return hashes, readable
+def _hashes(folder: Path, files: pd.Series, cache: Path | None, name: str) -> pd.Series:
+    """Return the difference hash (4,) of each picture that can be read; kept for as long as the file is unchanged."""
+
+    def look(rows: list[int]) -> list[Row | str]:
+        found = [_hash_of(folder / files.iloc[row]) for row in rows]
+        return ["unreadable" if each is None else {"hash": each.tobytes()} for each in found]
+
+    states = [(file, (folder / file).stat()) for file in files]
+    keys = [
+        hashlib.sha256(f"{file} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest() for file, state in states
+    ]
+    rows = look_up(cache, name, "difference hash", keys, look, _AT_ONCE)
+    hashes = [None if isinstance(row, str) else np.frombuffer(row["hash"], np.uint64) for row in rows]
+    return pd.Series(hashes, index=files.index, dtype=object).dropna()
 
 
 def _hash_of(path: Path) -> np.ndarray | None:

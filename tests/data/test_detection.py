@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import adaptive_avg_pool2d
 
-from agegender.data import face_alignment, mtcnn
+from agegender.data import face_alignment, known_files, mtcnn
 from agegender.data.face_alignment import NO_FACE, OUTSIDE, SEVERAL_FACES, SMALL, Detection, find_faces
 from agegender.data.images import decode_whole
 from agegender.data.integral_image import area_resize, cut_out, integral_image
@@ -193,7 +193,7 @@ def test_other_settings_look_again(photos, tmp_path, monkeypatch):
 
 def test_an_interrupted_search_goes_on_where_the_table_was_written(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(face_alignment, "_AT_ONCE", 1)
-    monkeypatch.setattr(face_alignment, "_WRITE_AFTER", 1)
+    monkeypatch.setattr(known_files, "WRITE_AFTER", 1)
     detector = Counting()
     monkeypatch.setattr(Counting, "name", "same")
 

@@ -7,7 +7,6 @@ import pytest
 from scipy.signal import detrend, sosfreqz
 
 from agegender.miniatures.voices import (
-    OPEN_SHARE,
     REFERENCE_CM,
     TYPICAL,
     VOWELS_HZ,
@@ -154,9 +153,8 @@ def test_jitter_is_the_spread_of_the_cycles_and_none_is_left_without_it():
         assert np.mean(lengths) == pytest.approx(1, abs=0.01)
         spreads.append(np.std(lengths))
     assert spreads[0] < 0.004
-    assert spreads[1] == pytest.approx(
-        0.03 * np.hypot(OPEN_SHARE, 1 - OPEN_SHARE), rel=0.1
-    )  # from closing to closing: parts of two cycles
+    # from closing to closing: the open 60 % of one cycle and the closed 40 % of another
+    assert spreads[1] == pytest.approx(0.03 * np.hypot(0.6, 0.4), rel=0.1)
 
 
 def test_the_old_are_rougher_breathier_and_slower_than_the_young():
