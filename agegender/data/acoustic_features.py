@@ -1,9 +1,7 @@
 """A recording in 68 numbers: statistics of its cepstral coefficients (MFCC) and of its pitch (F0) over the frames.
 
-The classical way to describe a voice, before nets read spectrograms: what stays of the vocal tract (MFCC) and of the
-vocal folds (pitch) when time is taken away. References: Davis and Mermelstein (1980), "Comparison of Parametric
-Representations for Monosyllabic Word Recognition", for MFCC; de Cheveigné and Kawahara (2002), "YIN, a fundamental
-frequency estimator for speech and music", for pitch. Both are librosa's.
+Both are librosa's. MFCC: Davis and Mermelstein (1980), "Comparison of Parametric Representations for Monosyllabic Word
+Recognition"; pitch: de Cheveigné and Kawahara (2002), "YIN, a fundamental frequency estimator for speech and music".
 """
 
 import hashlib
@@ -50,8 +48,7 @@ def acoustic_features(samples: np.ndarray, rate_hz: int) -> Floats:
 def pitch_statistics(samples: np.ndarray, rate_hz: int) -> Floats:
     """Return the pitch of a clip (samples,): 10 %, 50 % and 90 % quantile, mean, standard deviation, mean change.
 
-    In octaves above 55 Hz, over the frames within ``QUIET_DB`` of the loudest. YIN gives a pitch for every frame, also
-    for one without: quantiles and deviation say what is made of such frames, too.
+    In octaves above 55 Hz, over the frames within ``QUIET_DB`` of the loudest; YIN gives each of them a pitch.
     """
     pitch_hz = librosa.yin(
         samples, fmin=LOWEST_HZ, fmax=HIGHEST_HZ, sr=rate_hz, frame_length=PITCH_WINDOW, hop_length=HOP

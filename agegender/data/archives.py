@@ -15,12 +15,9 @@ class UnsafeArchiveError(ValueError):
 def unpack(archive: Path, cache: Path) -> Path:
     """Unpack ``archive`` below ``cache`` unless that has been done before, and return the folder it became.
 
-    The folder is named after the archive and its SHA-256, so that a changed archive is unpacked anew. When a file
-    ``SHA256SUMS`` lies beside the archive, the hash must stand there. Members that are links or devices, or whose path
-    is absolute or leads upwards, are refused before anything is written. The folder appears under its final
-    name only when it is complete, also when two processes unpack at the same time.
-
-    Raises ``UnsafeArchiveError`` naming the archive and the member or hash that is wrong.
+    The folder is named after the archive and its SHA-256, and is there only when it is complete, also when two
+    processes unpack at the same time. Raises ``UnsafeArchiveError`` naming the archive and the member that is a link, a
+    device or outside the folder, or the hash that ``SHA256SUMS`` beside the archive does not list.
     """
     archive = Path(archive)
     digest = sha256_of(archive)
@@ -32,17 +29,18 @@ def unpack(archive: Path, cache: Path) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _extract(archive, temporary)
-        _rename_unless_there(temporary, folder)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # not another process that was quicker
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
 def check_listed_hash(archive: Path, digest: str) -> None:
-    """Raise ``UnsafeArchiveError`` if ``SHA256SUMS`` beside ``archive`` does not list ``digest`` for it.
-
-    Nothing is checked where there is no such file.
-    """
+    """Raise ``UnsafeArchiveError`` if there is a ``SHA256SUMS`` beside ``archive`` that does not list ``digest``."""
     sums = archive.parent / "SHA256SUMS"
     if not sums.is_file():
         return
@@ -78,12 +76,3 @@ def _check_member(archive: Path, member: tarfile.TarInfo) -> None:
         raise UnsafeArchiveError(f"{archive}: member {member.name!r} is neither file nor folder (a link?)")
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in path.parts[0]:
         raise UnsafeArchiveError(f"{archive}: member {member.name!r} would be written outside the folder")
-
-
-def _rename_unless_there(temporary: Path, folder: Path) -> None:
-    temporary.chmod(0o755)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # not another process that was quicker
-            raise

@@ -1,8 +1,7 @@
-"""Area resize of pictures and of boxes cut from them by an integral image: exact, and many boxes at a time.
+"""Area resize of pictures and of boxes cut from them by an integral image (Crow 1984, Summed-area tables, SIGGRAPH).
 
 A pixel of the result is the mean over the pixels that it covers, as in ``adaptive_avg_pool2d``: pixel ``i`` of ``n``
-covers those from ``floor(i * length / n)`` to ``ceil((i + 1) * length / n)``. With an integral image (Crow 1984,
-Summed-area tables for texture mapping, SIGGRAPH) a mean costs four look-ups, however large the box.
+covers those from ``floor(i * length / n)`` to ``ceil((i + 1) * length / n)``.
 """
 
 import numpy as np
@@ -22,11 +21,11 @@ def integral_image(image: np.ndarray) -> np.ndarray:
 
 def area_resize(sums: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return the whole picture of ``integral_image`` in another size: float32 (``height``, ``width``, 3)."""
-    top, bottom = _edges(np.zeros(1, np.int64), np.array([sums.shape[0] - 1]), height)
-    left, right = _edges(np.zeros(1, np.int64), np.array([sums.shape[1] - 1]), width)
-    rows = sums[bottom[0]] - sums[top[0]]
-    area = (bottom - top)[0][:, None] * (right - left)
-    return _mean(rows[:, right[0]] - rows[:, left[0]], area)
+    zero = np.zeros(1, np.int64)
+    (top,), (bottom,) = _edges(zero, np.array([sums.shape[0] - 1]), height)
+    (left,), (right,) = _edges(zero, np.array([sums.shape[1] - 1]), width)
+    rows = sums[bottom] - sums[top]
+    return _mean(rows[:, right] - rows[:, left], (bottom - top)[:, None] * (right - left))
 
 
 def cut_out(sums: np.ndarray, boxes: np.ndarray, size_px: int) -> np.ndarray:
@@ -42,8 +41,7 @@ def cut_out(sums: np.ndarray, boxes: np.ndarray, size_px: int) -> np.ndarray:
         return pixels.take(rows[:, :, None] * width + columns[:, None, :], axis=0)
 
     total = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)
-    area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
-    return _mean(total, area)
+    return _mean(total, (bottom - top)[:, :, None] * (right - left)[:, None, :])
 
 
 def _mean(total: np.ndarray, area: np.ndarray) -> np.ndarray:

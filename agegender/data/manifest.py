@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -45,16 +44,13 @@ class TooManyQuarantinedError(ValueError):
 class Manifest:
     """The examples of one corpus, and what is known about them.
 
-    ``examples`` has one row for each example and at least these columns: ``path`` (relative to ``root``),
-    ``subject`` (the key of every split), ``age`` (years, NaN if unknown), ``age_group`` (index into ``scheme``,
-    missing if unknown), ``gender`` (``female`` / ``male``, missing if unknown), ``corpus``, ``modality``
-    (``voice`` / ``face``) and ``published_split`` (missing if the corpus has none). A corpus may add columns; of a pack
-    made of several corpora ``source_corpus`` says from which an example comes, and results are given for each.
+    ``examples`` has one row for each example and at least these columns, missing where unknown: ``path`` (relative to
+    ``root``), ``subject`` (the key of every split), ``age`` (years), ``age_group`` (index into ``scheme``), ``gender``
+    (``female`` / ``male``), ``corpus``, ``modality`` (``voice`` / ``face``) and ``published_split``.
 
     ``quarantine`` lists the rows that were set aside: ``path``, ``row`` (line or row in the source) and ``reason``.
-    ``has_identities`` is false for a corpus that does not say who is shown; its subjects are then images or
-    groups of near-duplicate images. ``is_aligned`` is true for faces that the corpus itself cut out and put upright;
-    false for whole photographs, in which a face has to be found first.
+    ``has_identities`` is false for a corpus that does not say who is shown; its subjects are then images or groups of
+    near-duplicate images. ``is_aligned`` is false for photographs in which a face has to be found first.
     """
 
     examples: pd.DataFrame
@@ -73,18 +69,21 @@ class Manifest:
         """Return the manifest with only the examples for which ``rows`` (boolean) is true, renumbered from 0."""
         return replace(self, examples=self.examples[rows].reset_index(drop=True))
 
-    def keep(self, is_usable: pd.Series, reason: str) -> "Manifest":
+    def keep(self, is_usable: pd.Series, reason: str | pd.Series) -> "Manifest":
         """Return the manifest with the other examples moved to its quarantine; ``ValueError`` when none is left."""
         if not is_usable.any():
             raise ValueError(f"none of {len(is_usable)} examples can be used: {reason}")
-        aside = self.examples.loc[~is_usable, ["path"]].assign(row=is_usable.index[~is_usable], reason=reason)
-        quarantine = pd.concat([self.quarantine, aside], ignore_index=True) if len(aside) else self.quarantine
+        if is_usable.all():
+            return self
+        reasons = pd.Series(reason, index=is_usable.index)[~is_usable]
+        aside = self.examples.loc[~is_usable, ["path"]].assign(row=is_usable.index[~is_usable], reason=reasons)
+        quarantine = pd.concat([self.quarantine, aside], ignore_index=True)
         return replace(self.select(is_usable), quarantine=quarantine)
 
     def require(self, *labels: str, oldest: int | None = None) -> "Manifest":
-        """Return the manifest with the examples that lack one of these labels moved to its quarantine.
+        """Move the examples that lack one of these labels, or are older than ``oldest`` years, to the quarantine.
 
-        With ``oldest`` so are those that are older, in completed years. Raises ``ValueError`` when none is left.
+        Raises ``ValueError`` when none is left.
         """
         has_all = self.examples[list(labels)].notna().all(axis=1)
         if oldest is not None:
@@ -101,12 +100,9 @@ class Manifest:
         return digest.hexdigest()
 
     def describe(self) -> dict:
-        """Return counts that a data card or a run record can quote: examples, subjects, labels, quarantine."""
+        """Return counts for a data card or a run record: examples, subjects, labels, quarantine."""
         examples = self.examples
-        groups = {}
-        if self.scheme is not None:
-            counts = examples["age_group"].value_counts()
-            groups = {label: int(counts.get(group, 0)) for group, label in enumerate(self.scheme.labels)}
+        labels = enumerate(self.scheme.labels if self.scheme else ())
         genders = {gender: int((examples["gender"] == gender).sum()) for gender in GENDERS}
         return {
             "corpus": self.corpus,
@@ -116,31 +112,24 @@ class Manifest:
             "has_identities": self.has_identities,
             "is_aligned": self.is_aligned,
             "num_with_age": int(examples["age"].notna().sum()),
-            "age_groups": groups,
+            "age_groups": {label: int((examples["age_group"] == group).sum()) for group, label in labels},
             "genders": genders | {"unknown": int(examples["gender"].isna().sum())},
-            "published_splits": {
-                str(k): int(n) for k, n in examples["published_split"].value_counts(sort=False).items()
-            },
-            "quarantined": {str(k): int(n) for k, n in self.quarantine["reason"].value_counts().items()},
+            "published_splits": examples["published_split"].value_counts(sort=False).to_dict(),
+            "quarantined": self.quarantine["reason"].value_counts().to_dict(),
         }
 
     def save(self, path: Path) -> None:
         """Write the manifest to one parquet file, the quarantine and the facts about the corpus in its metadata."""
         table = arrow.Table.from_pandas(self.examples, preserve_index=False)
-        facts = {
-            "corpus": self.corpus,
-            "modality": self.modality,
+        plain = {name: getattr(self, name) for name in ("corpus", "modality", "has_identities", "is_aligned")}
+        facts = plain | {
             "scheme": self.scheme.name if self.scheme else None,
             "root": str(self.root) if self.root else None,
-            "has_identities": self.has_identities,
-            "is_aligned": self.is_aligned,
             "quarantine": self.quarantine.to_dict(orient="records"),
         }
-        table = table.replace_schema_metadata(
-            {**(table.schema.metadata or {}), b"agegender": json.dumps(facts).encode()}
-        )
+        metadata = {**(table.schema.metadata or {}), b"agegender": json.dumps(facts).encode()}
         with replaced_atomically(path) as temporary:
-            parquet.write_table(table, temporary)
+            parquet.write_table(table.replace_schema_metadata(metadata), temporary)
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
@@ -174,23 +163,21 @@ def build_manifest(
 ) -> Manifest:
     """Check ``rows`` against the contract and return them as a manifest.
 
-    ``rows`` needs ``path``, ``subject``, ``corpus`` and ``modality`` (one value each for the last two); the other
-    columns of the contract are filled with "unknown" when absent. A path that stands twice with the same labels is
-    kept once, with different labels not at all, and either way the rest goes to the quarantine. Raises
-    ``TooManyQuarantinedError`` when more than ``max_quarantined_share`` of all rows were set aside, and
-    ``ValueError`` naming column, row and value when a row breaks the contract.
+    ``rows`` needs ``path``, ``subject``, ``corpus`` and ``modality`` (one value each for the last two); other columns of
+    the contract are unknown when absent. A path that stands twice with the same labels is kept once, with different
+    labels not at all. Raises ``TooManyQuarantinedError`` when more than ``max_quarantined_share`` of all rows were set
+    aside, and ``ValueError`` naming column, row and value when a row breaks the contract.
     """
     rows, twice = _without_repeated_paths(_with_all_columns(rows))
     set_aside = [table for table in (quarantine, twice) if table is not None and len(table)]
-    aside = pd.concat(set_aside, ignore_index=True) if set_aside else empty_quarantine()
+    aside = pd.concat(set_aside or [empty_quarantine()], ignore_index=True)
     total = len(rows) + len(aside)
     if total == 0:
         raise ValueError(f"no rows at all: is {root} the right folder?")
     if len(aside) > max_quarantined_share * total:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in aside["reason"].value_counts().head(5).items())
         raise TooManyQuarantinedError(
-            f"{len(aside)} of {total} rows were set aside, more than the {max_quarantined_share:.0%} allowed: "
-            f"{reasons}. "
+            f"{len(aside)} of {total} rows were set aside, more than the {max_quarantined_share:.0%} allowed: {reasons}. "
             f"First: {aside['path'].iloc[0]}. Repair these rows or take them out of the table; 'agegender manifest' "
             "allows more with --max-quarantined, Python with max_quarantined_share."
         )
@@ -209,8 +196,7 @@ def build_manifest(
 
 def empty_quarantine() -> pd.DataFrame:
     """Return a quarantine with no rows."""
-    columns = dict(zip(QUARANTINE_COLUMNS, ("str", "int64", "str"), strict=True))
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+    return pd.DataFrame(columns=list(QUARANTINE_COLUMNS)).astype({"path": "str", "row": "int64", "reason": "str"})
 
 
 def _with_all_columns(rows: pd.DataFrame) -> pd.DataFrame:
@@ -222,22 +208,23 @@ def _with_all_columns(rows: pd.DataFrame) -> pd.DataFrame:
         if name not in rows:
             rows[name] = unknown
     text = dict.fromkeys(("path", "subject", "gender", "corpus", "modality", "published_split"), "str")
-    rows = _cast(rows, text | {"age": "float64", "age_group": "Int64"})
+    for name, dtype, kind in (("age", "float64", "a number"), ("age_group", "Int64", "a whole number")):
+        rows[name] = _cast(rows[name], dtype, kind)
+    rows = rows.astype(text)
     return rows[[*COLUMNS, *(name for name in rows.columns if name not in COLUMNS)]]
 
 
-def _cast(rows: pd.DataFrame, types: dict[str, str]) -> pd.DataFrame:
+def _cast(column: pd.Series, dtype: str, kind: str) -> pd.Series:
     try:
-        return rows.astype(types)
+        return column.astype(dtype)
     except (ValueError, TypeError):
-        for name, place in product(types, range(len(rows))):
-            cell = rows[[name]].iloc[[place]]
-            try:
-                cell.astype({name: types[name]})
-            except (ValueError, TypeError):
-                value, kind = _plain(cell.iloc[0, 0]), {"float64": "a number"}.get(types[name], "a whole number")
-                raise ValueError(f"column {name!r}, row {cell.index[0]}: {value!r} is not {kind}") from None
-        raise
+        numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+        is_bad = column.notna() & (numbers.isna() | ((dtype == "Int64") & (numbers % 1 != 0)))
+        if not is_bad.any():
+            raise
+        first = int(np.argmax(is_bad))
+        message = f"column {column.name!r}, row {column.index[first]}: {_plain(column.iloc[first])!r} is not {kind}"
+        raise ValueError(message) from None
 
 
 def _plain(value: object) -> object:
@@ -251,11 +238,8 @@ def _without_repeated_paths(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFr
     labels = ["path", "subject", "age", "age_group", "gender"]
     agree = rows["path"].map(rows.loc[repeated, labels].drop_duplicates().groupby("path").size()) == 1
     keep = ~repeated | (agree & ~rows["path"].duplicated())
-    aside = rows.loc[~keep, ["path"]].assign(
-        row=rows.index[~keep],
-        reason=["listed twice, labels agree" if same else "listed twice, labels differ" for same in agree[~keep]],
-    )
-    return rows[keep], aside
+    reasons = np.where(agree[~keep], "listed twice, labels agree", "listed twice, labels differ")
+    return rows[keep], rows.loc[~keep, ["path"]].assign(row=rows.index[~keep], reason=reasons)
 
 
 def _check(rows: pd.DataFrame, scheme: AgeScheme | None) -> None:
@@ -264,8 +248,7 @@ def _check(rows: pd.DataFrame, scheme: AgeScheme | None) -> None:
     except pa.errors.SchemaErrors as error:
         first = error.failure_cases.iloc[0]
         raise ValueError(
-            f"column {first['column']!r}, row {first['index']}: "
-            f"{_plain(first['failure_case'])!r} breaks the rule "
+            f"column {first['column']!r}, row {first['index']}: {_plain(first['failure_case'])!r} breaks the rule "
             f"{first['check']!r} ({len(error.failure_cases)} such values in all)"
         ) from None
     groups = rows["age_group"].dropna()

@@ -1,7 +1,6 @@
 """Recordings that end too soon: what a file says of its own length, against the bytes that are there.
 
-The decoder takes what is left of a half-copied file for the whole of it, so that a subject would be judged by the
-first half of a sentence and nobody would know.
+The decoder takes what is left of a half-copied file for the whole of it.
 """
 
 import math
@@ -18,7 +17,7 @@ def cut_short(content: bytes) -> str | None:
     RIFF (WAV), AIFF, AU, NIST SPHERE, Ogg and MP3 with a Xing header are known. The decoder of FLAC finds it out by
     itself; of the rarer formats (W64, RF64, CAF) and of an MP3 without that header nobody can tell.
     """
-    for reading in (_riff, _aiff, _au, _sphere, _xing):
+    for reading in (_riff_or_aiff, _au, _sphere, _xing):
         found = reading(content)
         if found is not None:
             present, stated = found
@@ -26,20 +25,15 @@ def cut_short(content: bytes) -> str | None:
     return "cut short: the last page of the Ogg stream is incomplete" if _has_half_a_page(content) else None
 
 
-def _riff(content: bytes) -> tuple[int, int] | None:
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+def _riff_or_aiff(content: bytes) -> tuple[int, int] | None:
+    """The bytes present and stated of the chunk that holds the samples, ``None`` when its size is not known."""
+    order: Literal["little", "big"]
+    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
+        name, order = b"data", "little"
+    elif content[:4] == b"FORM" and content[8:12] in (b"AIFF", b"AIFC"):
+        name, order = b"SSND", "big"
+    else:
         return None
-    return _chunk(content, b"data", "little")
-
-
-def _aiff(content: bytes) -> tuple[int, int] | None:
-    if content[:4] != b"FORM" or content[8:12] not in (b"AIFF", b"AIFC"):
-        return None
-    return _chunk(content, b"SSND", "big")
-
-
-def _chunk(content: bytes, name: bytes, order: Literal["little", "big"]) -> tuple[int, int] | None:
-    """The bytes present and stated of the chunk ``name``, ``None`` when its size is not known."""
     start = 12
     while start + 8 <= len(content):
         size = int.from_bytes(content[start + 4 : start + 8], order)
@@ -62,11 +56,9 @@ def _sphere(content: bytes) -> tuple[int, int] | None:
         return None
     head = content[:16].split()
     start = int(head[1]) if len(head) > 1 and head[1].isdigit() else 1024
-    fields = {
-        name.decode(): int(value)
-        for name, value in re.findall(rb"(\w+) -i (\d+)", content[:start].split(b"end_head")[0])
-    }
-    wanted = {"sample_count", "channel_count", "sample_n_bytes"}
+    found = re.findall(rb"(\w+) -i (\d+)", content[:start].split(b"end_head")[0])
+    fields = {name: int(value) for name, value in found}
+    wanted = {b"sample_count", b"channel_count", b"sample_n_bytes"}
     if not wanted <= fields.keys() or re.search(rb"sample_coding -s\d+ \S*embedded", content[:start]):
         return None  # compressed: the sizes are those of what comes out
     return len(content) - start, math.prod(fields[name] for name in wanted)

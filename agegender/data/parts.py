@@ -1,11 +1,8 @@
 """Parts that several notebooks share, and parts as published lists of lines.
 
-Two notebooks that must keep the same people apart, one that pretrains and one that tests, cannot each draw folds from
-what they could decode: one clip fewer, and the folds are others. The table of labels is the same for both.
-
 Published lists count lines: a file of a fold can list an example twice, and lists others that no protocol uses. A
 corpus with such files says so in two columns of its manifest: ``repeats``, on how many lines an example stands, and
-``fold_lines``, how many lines the file of its fold has. Where they are missing, each example is one line of its own.
+``fold_lines``, how many lines the file of its fold has.
 """
 
 import hashlib
@@ -19,7 +16,7 @@ from agegender.data.splits import Split, by_subject, folds_of, split_by_subject,
 def parts_of_subjects(table: pd.DataFrame, test_fold: int, seed: int) -> pd.Series:
     """Return ``train``, ``validation`` or ``test`` for each subject (the index) of a whole table.
 
-    The folds are those of ``folds_of``, the parts those of ``split_by_subject``; so are the arguments and errors.
+    Arguments and errors are those of ``split_by_subject``.
     """
     split = split_by_subject(table, folds_of(table), test_fold, seed)
     parts = {subject: name for name, part in split.parts(table).items() for subject in part["subject"]}
@@ -27,10 +24,7 @@ def parts_of_subjects(table: pd.DataFrame, test_fold: int, seed: int) -> pd.Seri
 
 
 def split_of_subjects(examples: pd.DataFrame, parts: pd.Series) -> Split:
-    """Return the rows of ``examples`` in each part, by the ``parts`` of their subjects.
-
-    Raises ``ValueError`` for a subject that has none.
-    """
+    """Return the rows of ``examples`` in the ``parts`` of their subjects; ``ValueError`` for a subject without one."""
     own = by_subject(examples, parts.to_dict()).to_numpy()
     return Split(*(np.flatnonzero(own == name) for name in ("train", "validation", "test")))
 
@@ -41,10 +35,9 @@ def digest_of(parts: pd.Series) -> str:
 
 
 def check_pretraining(facts: dict, corpus: str, parts: pd.Series) -> None:
-    """Refuse an encoder that was pretrained on ``corpus`` with other people held back than those of ``parts``.
+    """Raise ``ValueError`` for an encoder pretrained on ``corpus`` with other people held back than those of ``parts``.
 
-    ``facts`` are those of its file, with ``corpus`` and ``parts`` (``digest_of``). An encoder of another corpus has
-    met none of these people. Raises ``ValueError``.
+    ``facts`` are those of its file, with ``corpus`` and ``parts`` (``digest_of``).
     """
     if facts.get("corpus") == corpus and facts.get("parts") != digest_of(parts):
         raise ValueError(
@@ -61,15 +54,12 @@ def repeats_of(examples: pd.DataFrame) -> np.ndarray:
 
 
 def as_listed(rows: np.ndarray, examples: pd.DataFrame) -> np.ndarray:
-    """Return the row numbers ``rows`` of a part, each as often as the corpus lists it; copies stand side by side."""
+    """Return the row numbers ``rows`` of a part, each as often as the corpus lists it, side by side."""
     return np.repeat(rows, repeats_of(examples)[rows])
 
 
 def num_other_lines(examples: pd.DataFrame, folds: np.ndarray, test_fold: int) -> int:
-    """Count the lines of all folds but one that show no example of the pool: unlabelled ones, or left out by ``folds``.
-
-    ``folds`` are published ones. Raises what ``test_and_pool`` raises.
-    """
+    """Count the lines of all (published) folds but one that show no example of the pool."""
     _, pool = test_and_pool(folds, test_fold)
     if "fold_lines" not in examples:
         return 0

@@ -1,8 +1,7 @@
 """Augmentation of the Common Voice pipeline: clips shifted round a circle, spectrograms with masked bands and frames.
 
-The uniforms in [0, 1) come in, a row for each clip, and the tensors may be on any device. The published code does this
-to training, validation and test clips alike. The masks follow SpecAugment: Park and others (2019), "SpecAugment: A
-Simple Data Augmentation Method for Automatic Speech Recognition", Interspeech, section 2, without time warping.
+The published code does this to training, validation and test clips alike. The masks follow Park and others (2019),
+"SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition", Interspeech, section 2.
 """
 
 import torch

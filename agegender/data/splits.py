@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 TRAINS_ONLY = np.iinfo(np.int64).max
 """The fold of what a corpus publishes for training: it is never tested."""
 
+_NUM_CLIP_FOLDS = 5
 _PUBLISHED_PARTS = ("train", "validation", "val", "dev", "test")
 
 
@@ -45,12 +46,10 @@ class Split:
 def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key: str = "subject") -> np.ndarray:
     """Return the fold (0 to ``num_folds`` - 1) of each example, all examples of a subject in one fold.
 
-    ``key`` may name a coarser column (``user``: all subjects of an album together, so that no photograph with two
-    people in it is torn apart).
-
-    Folds are balanced by age group and gender as far as whole subjects allow, and by size alone when no age group of
-    a gender has as many examples as there are folds. They depend on the set of examples and on ``seed``, not on the
-    order of the rows. Raises ``ValueError`` when there are fewer subjects than folds.
+    ``key`` may name a coarser column (``user``: all subjects of an album together). Folds are balanced by age group and
+    gender as far as whole subjects allow, and by size alone when no age group of a gender has as many examples as there
+    are folds. They depend on the set of examples and on ``seed``, not on the order of the rows. Raises ``ValueError``
+    when there are fewer subjects than folds.
     """
     num_keys = examples[key].nunique()
     if not 2 <= num_folds <= num_keys:
@@ -70,11 +69,10 @@ def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key
 
 
 def published_folds(examples: pd.DataFrame) -> np.ndarray:
-    """Return the fold that the corpus publishes for each example: its number, or what its part makes of it.
+    """Return the fold that the corpus publishes for each example.
 
-    Where the parts are named, ``test`` is fold 0 and ``train``, ``validation`` (``val``, ``dev``) are ``TRAINS_ONLY``:
-    there is one fold to test on. Raises ``ValueError`` when an example has none, for other names, and when a subject
-    stands in two folds.
+    Of named parts, ``test`` is fold 0 and ``train``, ``validation`` (``val``, ``dev``) are ``TRAINS_ONLY``. Raises
+    ``ValueError`` when an example has none, for other names, and when a subject stands in two folds.
     """
     published = examples["published_split"]
     if published.isna().any():
@@ -82,7 +80,7 @@ def published_folds(examples: pd.DataFrame) -> np.ndarray:
         raise ValueError(f"{published.isna().sum()} examples have no published fold, first {first!r}")
     parts = published.str.lower()
     if parts.isin(_PUBLISHED_PARTS).all():
-        folds = parts.map(lambda part: 0 if part == "test" else TRAINS_ONLY).astype("int64")
+        folds = pd.Series(np.where(parts == "test", 0, TRAINS_ONLY), index=parts.index)
     elif published.str.fullmatch(r"\d+").all():
         folds = published.astype("int64")
     else:
@@ -98,19 +96,17 @@ def published_folds(examples: pd.DataFrame) -> np.ndarray:
     return folds.to_numpy(copy=True)
 
 
-def folds_of(
-    examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, table: pd.DataFrame | None = None
-) -> np.ndarray:
-    """Return the published folds where the corpus has them, subject-disjoint folds drawn with ``seed`` where not.
+def folds_of(examples: pd.DataFrame, seed: int = 0, table: pd.DataFrame | None = None) -> np.ndarray:
+    """Return the published folds, five subject-disjoint ones drawn with ``seed`` where none is published for the test.
 
-    Published parts without one for the test are no folds, so these are drawn. ``table`` is the whole table from which
-    ``examples`` come: who reads the same table has the same folds, whatever could be decoded, found or used. Raises
-    ``ValueError`` as ``published_folds`` does, and for subjects that are not in the table.
+    ``table`` is the whole table from which ``examples`` come: who reads the same table has the same folds, whatever
+    could be decoded, found or used. Raises ``ValueError`` as ``published_folds`` does, and for subjects that are not in
+    the table.
     """
     table = examples if table is None else table
     published = table["published_split"].str.lower()
     is_published = published.notna().any() and not published.isin(set(_PUBLISHED_PARTS) - {"test"}).all()
-    folds = published_folds(table) if is_published else subject_folds(table, num_folds, seed)
+    folds = published_folds(table) if is_published else subject_folds(table, seed=seed)
     return by_subject(examples, dict(zip(table["subject"], folds, strict=True))).to_numpy(dtype=np.int64, copy=True)
 
 
@@ -124,9 +120,9 @@ def split_by_subject(
 ) -> Split:
     """Test on one fold, and take the validation subjects out of the others: no subject is in two parts.
 
-    The validation part holds about ``validation_share`` (at most a half) of the remaining examples; ``key`` is
-    explained in ``subject_folds``. Raises ``ValueError`` for a fold that does not exist or is empty, for another
-    number of folds than examples, and when too few subjects remain to take that share of them.
+    The validation part holds about ``validation_share`` (at most a half) of the remaining examples; ``key`` is that of
+    ``subject_folds``. Raises ``ValueError`` for a fold that does not exist or is empty, another number of folds than
+    examples, and too few subjects to take that share of them.
     """
     _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
@@ -134,18 +130,17 @@ def split_by_subject(
     return Split(train=pool[pool_folds != 0], validation=pool[pool_folds == 0], test=test)
 
 
-def clip_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:
-    """Return the fold (0 to ``num_folds`` - 1) of each example, drawn by example, whoever is heard or seen in it.
+def clip_folds(examples: pd.DataFrame, seed: int = 0) -> np.ndarray:
+    """Return the fold (0 to 4) of each example, drawn by example, whoever is heard or seen in it.
 
-    The folds have the same size but for one example, depend on the set of examples and on ``seed``, not on the order of
-    the rows, and tear nearly every subject apart: for pipelines that split so, to measure what that brings them. Raises
-    ``ValueError`` when there are fewer examples than folds.
+    The folds have the same size but for one example and depend on the set of examples and on ``seed``, not on the order
+    of the rows. Raises ``ValueError`` for fewer than five examples.
     """
-    if not 2 <= num_folds <= len(examples):
-        raise ValueError(f"num_folds must lie in 2..{len(examples)} (the number of examples), got {num_folds}")
+    if len(examples) < _NUM_CLIP_FOLDS:
+        raise ValueError(f"{len(examples)} examples cannot be split into {_NUM_CLIP_FOLDS} folds")
     by_path = np.argsort(examples["path"].to_numpy(dtype=object), kind="stable")
     folds = np.empty(len(examples), dtype=np.int64)
-    folds[np.random.default_rng(seed).permutation(by_path)] = np.arange(len(examples)) % num_folds
+    folds[np.random.default_rng(seed).permutation(by_path)] = np.arange(len(examples)) % _NUM_CLIP_FOLDS
     return folds
 
 
@@ -154,26 +149,21 @@ def split_by_clip(
 ) -> Split:
     """Test on one fold and draw the validation examples out of the others, whoever is heard or seen in them.
 
-    As the Common Voice pipeline does, with five folds and ``validation_share=0.2``: 64 % of the clips train, 16 %
-    select the epoch and 20 % judge. Its own draw has no seed and one part of each kind; over the folds every clip is
-    tested once. With folds by subject (``subject_folds``) only the validation part would leak. Raises ``ValueError`` as
-    ``split_by_subject`` does, and when a part would be empty.
+    As the Common Voice pipeline does: of five folds, 64 % of the clips train, 16 % select the epoch and 20 % judge. Its
+    own draw has no seed. Raises ``ValueError`` as ``split_by_subject`` does, and when a part would be empty.
     """
     _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
     by_path = pool[np.argsort(examples["path"].to_numpy(dtype=object)[pool], kind="stable")]
     shuffled = np.random.default_rng((seed, test_fold)).permutation(by_path)
     num_validation = round(validation_share * len(pool))
-    if not 0 < num_validation < len(pool):
+    if num_validation == 0:
         raise ValueError(f"{len(pool)} examples cannot be split with a validation share of {validation_share}")
     return Split(train=np.sort(shuffled[num_validation:]), validation=np.sort(shuffled[:num_validation]), test=test)
 
 
 def of_subjects(split: Split, examples: pd.DataFrame, subjects: pd.Series) -> Split:
-    """Return what the parts of ``split`` have of ``subjects``.
-
-    So a split by clip can train on as many people as one by subject. Raises ``ValueError`` when a part is left empty.
-    """
+    """Return what the parts of ``split`` have of ``subjects``; ``ValueError`` when a part is left empty."""
     is_theirs = examples["subject"].isin(subjects).to_numpy()
     parts = {name: rows[is_theirs[rows]] for name, rows in vars(split).items()}
     if empty := [name for name, rows in parts.items() if len(rows) == 0]:
@@ -195,11 +185,10 @@ def split_as_published(
     ``n // 10 + 1``, so that one image is in neither list (``is_off_by_one=False`` puts it back into training). Test
     images are shuffled too. The original has no seed.
 
-    The original shuffles and cuts the *lines* of the fold files and drops those without labels afterwards. With
-    ``repeats`` (examples,) an example counts as that many lines, and all of them are in its part; ``num_other_lines``
-    of the pool show no example, are cut with the rest, and vanish from the lists: the lost line may be one of them, and
-    the sizes depend on the draw (``agegender.data.parts``). The copies of an example stay together, behind those
-    that are listed once, so that none is in two parts; the original may tear them apart.
+    The original cuts the *lines* of the fold files and drops those without labels afterwards. With ``repeats``
+    (examples,) an example counts as that many lines; ``num_other_lines`` of the pool show no example and are cut with
+    the rest. The copies of an example stay together, behind those that are listed once, so that none is in two parts;
+    the original may tear them apart.
     """
     test, pool = test_and_pool(folds, test_fold)
     repeats = np.ones(len(folds), np.int64) if repeats is None else repeats
@@ -214,28 +203,24 @@ def split_as_published(
     return Split(train=train[train >= 0], validation=validation[validation >= 0], test=np.repeat(test, repeats[test]))
 
 
-def split_by_image(num_examples: int, seed: int, test_share: float = 0.1) -> Split:
-    """Split as the IMDB pipeline does: all images are shuffled once, the last tenth is set aside, whoever is on them.
+def split_by_image(num_examples: int, seed: int) -> Split:
+    """Split as the IMDB pipeline does: all images are shuffled, the last tenth is tested on, whoever is on them.
 
-    The publication selects its weights on the very part that it reports. That part is ``test`` here, and ``validation``
-    is empty: to do as published, give ``test`` for both. Training has ``int((1 - test_share) * num_examples)`` images.
-    The original shuffles without a seed; here ``seed`` makes it repeatable.
-
-    Raises ``ValueError`` when a part would be empty.
+    Training has ``int(0.9 * num_examples)`` images and ``validation`` is empty: the publication selects its weights on
+    ``test``. The original has no seed. Raises ``ValueError`` for fewer than two examples.
     """
-    num_train = int((1 - test_share) * num_examples)
-    if not 0 < num_train < num_examples:
-        raise ValueError(f"{num_examples} examples cannot be split with a test share of {test_share}: a part is empty")
+    num_train = int(0.9 * num_examples)
+    if num_train < 1:
+        raise ValueError(f"{num_examples} examples cannot be split into nine tenths and one: a part is empty")
     shuffled = np.random.default_rng(seed).permutation(num_examples)
     return Split(train=shuffled[:num_train], validation=shuffled[:0], test=shuffled[num_train:])
 
 
 def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) -> pd.DataFrame:
-    """Count what two parts share: for each pair of parts and each key, how many values and how much of either part.
+    """Count for each pair of parts and each key (a column) what the two share.
 
-    ``keys`` are columns such as ``subject``, ``user`` or ``photo``. Columns of the result: ``part_a``, ``part_b``,
-    ``key``, ``num_shared`` (values in both), ``share_of_a`` and ``share_of_b`` (share of the part's examples whose
-    value is in the other part too). Raises ``ValueError`` for a key that is not a column.
+    Columns: ``part_a``, ``part_b``, ``key``, ``num_shared`` (values in both), ``share_of_a`` and ``share_of_b`` (share
+    of the part's examples whose value is in the other too). Raises ``ValueError`` for a key that is not a column.
     """
     rows = []
     for (name_a, a), (name_b, b) in combinations(parts.items(), 2):
@@ -243,17 +228,9 @@ def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) ->
             if key not in a or key not in b:
                 raise ValueError(f"cannot audit by {key!r}: the examples have {', '.join(map(str, a.columns))}")
             shared = set(a[key].dropna()) & set(b[key].dropna())
-            rows.append(
-                {
-                    "part_a": name_a,
-                    "part_b": name_b,
-                    "key": key,
-                    "num_shared": len(shared),
-                    "share_of_a": float(a[key].isin(shared).mean()) if len(a) else 0.0,
-                    "share_of_b": float(b[key].isin(shared).mean()) if len(b) else 0.0,
-                }
-            )
-    return pd.DataFrame(rows)
+            shares = (float(part[key].isin(shared).mean()) if len(part) else 0.0 for part in (a, b))
+            rows.append((name_a, name_b, key, len(shared), *shares))
+    return pd.DataFrame(rows, columns=["part_a", "part_b", "key", "num_shared", "share_of_a", "share_of_b"])
 
 
 def test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.ndarray]:
