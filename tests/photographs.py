@@ -6,10 +6,9 @@ from PIL import Image
 from agegender.miniatures.people import random_person, random_photo
 from agegender.miniatures.portrait import draw_face
 
-
-# Of the first 24 people those whom the detector finds with a score of at least 0.95 (its threshold is 0.8) in every size
-# and kind of picture that the tests draw, away from the edge, without a second candidate, and on the instruction sets of
-# older processors too; the first is also the one whose landmarks move least when the picture is turned or grey.
+# Of the first 24 people those whom the detector finds with a score of at least 0.95 (its threshold is 0.8) in every
+# size and kind of picture that the tests draw, away from the edge, without a second candidate, and on the instruction
+# sets of older processors too; the landmarks of the first one move least when its picture is turned or grey.
 _SEEDS = (0, 5, 4, 7, 10)
 
 

@@ -30,13 +30,10 @@ LOUDEST = 8.0
 def read_clip(path: Path, rate_hz: int = 16_000) -> np.ndarray:
     """Decode WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, NIST SPHERE and whatever else libsndfile knows.
 
-    Returns (samples,) float32 in [-1, 1] at ``rate_hz``. What the file is, its content decides and not its ending.
-    Channels are averaged, another rate is resampled (soxr, high quality), and what then lies outside [-1, 1] is cut to
-    it. A recording that was clipped is no error: voices that are loud are voices too.
-
-    Raises ``UnreadableFileError`` for a file that is missing, empty, cut short (``cut_short``), in no known format,
-    shorter than ``MIN_S`` or longer than ``MAX_S`` seconds, silent, with values that are no numbers, or with values
-    beyond ``LOUDEST``, as of a float file that holds 16-bit units.
+    Returns (samples,) float32 in [-1, 1] at ``rate_hz``: channels are averaged, another rate is resampled (soxr, high
+    quality), and what then lies outside is cut. Raises ``UnreadableFileError`` for a file that is missing, empty, cut
+    short, in no known format, shorter than ``MIN_S`` or longer than ``MAX_S`` seconds, silent, or with values that are
+    no numbers or beyond ``LOUDEST``.
     """
     channels, source_rate_hz = _decoded(Path(path))
     if not np.isfinite(channels).all():
@@ -65,18 +62,16 @@ def as_int16(samples: np.ndarray) -> np.ndarray:
 def cache_clips(manifest: Manifest, folder: Path, rate_hz: int = 16_000) -> ExampleCache:
     """Cache the clips of ``manifest`` in ``folder`` as ``read_clip`` reads them; all else as ``cache_examples``."""
 
-    def decode(path: Path) -> np.ndarray:
-        return as_int16(read_clip(path, rate_hz))
-
-    return cache_examples(manifest, folder, lambda _: decode, f"{rate_hz} Hz, at least {MIN_S} s", rate_hz)
+    key = f"{rate_hz} Hz, at least {MIN_S} s"
+    return cache_examples(manifest, folder, lambda _: lambda path: as_int16(read_clip(path, rate_hz)), key, rate_hz)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """The part of a clip that a net gets: ``num_samples`` of it.
+    """The ``num_samples`` of a clip that a net gets.
 
-    In training it begins at a random place; with ``is_random=False`` at the first sample. A shorter clip is looped,
-    as in the published TIMIT pipeline; with ``is_looped=False`` zeros follow it, as in that of Common Voice.
+    In training it begins at a random place, with ``is_random=False`` at the first sample. A shorter clip is looped;
+    with ``is_looped=False`` zeros follow.
     """
 
     num_samples: int
@@ -102,8 +97,8 @@ class Crop:
 class RandomCrop:
     """A ``crop`` of a clip for training, with ``augmentation`` if there is one: a transform.
 
-    As published it begins at ``int(u * (length - num_samples))`` for a uniform ``u``, or at the first sample where the
-    crop is not random. ``num_more_uniforms`` numbers go along as ``uniforms``, for whatever is done on the device.
+    It begins at ``int(u * (length - num_samples))`` for a uniform ``u``, or at the first sample where the crop is not
+    random. ``num_more_uniforms`` numbers go along as ``uniforms``, for whatever is done on the device.
     """
 
     crop: Crop
@@ -118,8 +113,8 @@ class RandomCrop:
     @property
     def settings(self) -> dict[str, Any]:
         """What a record says of it."""
-        added = {"has_surroundings": self.augmentation is not None}
-        return {"num_draws": self.num_more_uniforms, "crop": asdict(self.crop), **added}
+        has_augmentation = self.augmentation is not None
+        return {"num_draws": self.num_more_uniforms, "crop": asdict(self.crop), "has_surroundings": has_augmentation}
 
     def check(self, cache: ExampleCache) -> None:
         """Raise ``ValueError`` for clips at another rate than the sounds that are added to them."""
@@ -171,7 +166,14 @@ class EvenCrops:
 
 def _decoded(path: Path) -> tuple[np.ndarray, int]:
     """Decode into (samples, channels) float32, and the rate in Hz."""
-    content = _content(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnreadableFileError(f"{path}: no such file") from error
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: {error.strerror or error}") from error
+    if (missing := cut_short(content) if content else "an empty file") is not None:
+        raise UnreadableFileError(f"{path}: {missing}")
     try:
         with soundfile.SoundFile(BytesIO(content)) as file:  # from memory: a name could suggest another format
             rate_hz = file.samplerate
@@ -185,21 +187,6 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
     if len(channels) < max(1, MIN_S * rate_hz):
         raise UnreadableFileError(f"{path}: {len(channels) / rate_hz:.3g} s of sound, less than {MIN_S:g}")
     return channels, rate_hz
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UnreadableFileError(f"{path}: no such file") from error
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: {error.strerror or error}") from error
-    if not content:
-        raise UnreadableFileError(f"{path}: an empty file")
-    missing = cut_short(content)
-    if missing is not None:
-        raise UnreadableFileError(f"{path}: {missing}")
-    return content
 
 
 def _reason(content: bytes, error: Exception) -> str:

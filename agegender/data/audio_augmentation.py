@@ -14,8 +14,6 @@ from agegender.data.audio import Crop, as_float
 from agegender.data.cache import ExampleCache
 
 MUSIC_SNR_DB, BABBLE_SNR_DB, NOISE_SNR_DB = (5.0, 10.0), (10.0, 15.0), (0.0, 10.0)
-"""How much stronger than what is added the voice is. The code that this pipeline was made from has 5 to 15, 13 to 20
-and 0 to 15 dB."""
 NUM_BABBLING = (3, 7)
 """How many voices talk in the background."""
 
@@ -26,8 +24,7 @@ _POWER_FLOOR = 1e-4 / 32768**2  # published as 1e-4 for samples that are whole n
 class AddedSound:
     """Some of ``sounds`` added to a clip, each at a ratio of its own, uniform in decibels within ``snr_db``.
 
-    ``num_at_once`` (least, most) different recordings are drawn. Raises ``ValueError`` for a cache of no sounds and for
-    ranges that are none.
+    ``num_at_once`` (least, most) different recordings are drawn. Raises ``ValueError`` for an empty cache or range.
     """
 
     sounds: ExampleCache

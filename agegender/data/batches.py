@@ -1,8 +1,4 @@
-"""Batches as pure functions of a seed and a step, so that a run can stop anywhere and go on as if it had not.
-
-The order of examples and whatever is random about them depend on (seed, epoch, example) alone: neither on the number
-of workers nor on what was drawn before.
-"""
+"""Batches as pure functions of a seed and a step, so that a run can stop anywhere and go on as if it had not."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -95,7 +91,7 @@ class TrainingBatches(_Batches):
         self.sampler = sampler
 
     def __getitem__(self, step: int) -> Batch:
-        """Return what ``transform`` makes of the examples of a step, and their targets (batch,)."""
+        """Return the batch of a step: what ``transform`` makes of its examples, and their targets (batch,)."""
         epochs, examples = self.sampler.examples_of(step)
         return self._batch(examples, self.sampler.draws_of(epochs, examples, self.transform.num_uniforms))
 
@@ -113,17 +109,11 @@ class TrainingBatches(_Batches):
 class EvaluationBatches(_Batches):
     """The examples in their order, in batches of ``batch_size``; the last batch may be shorter.
 
-    For published code that augments what it evaluates, the draws of an example depend on ``seed`` and are the same
-    whenever it is evaluated.
+    The draws of an example, for published code that augments what it evaluates, depend on ``seed`` alone.
     """
 
     def __init__(
-        self,
-        cache: ExampleCache,
-        targets: dict[str, np.ndarray],
-        batch_size: int,
-        transform: Transform,
-        seed: int = 0,
+        self, cache: ExampleCache, targets: dict[str, np.ndarray], batch_size: int, transform: Transform, seed: int = 0
     ) -> None:
         if len(cache) == 0:
             raise ValueError("no examples to evaluate: this part of the split is empty")

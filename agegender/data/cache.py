@@ -31,10 +31,9 @@ _SETTLED_NS = 1_000_000_000  # a file that was written later than this before it
 class ExampleCache:
     """The decoded examples of a manifest, end to end: ``cache[i]`` is example ``i`` of ``manifest``.
 
-    ``manifest`` has only the examples that could be decoded (the others are in its quarantine, with the reason).
-    ``array`` is read-only, and ``cache[i]`` is ``array[starts[i] : starts[i] + lengths[i]]``: of faces uint8
-    RGB (height, width, 3), all of one shape; of clips int16 (samples,) at ``rate_hz``, full scale being 32768.
-    ``name`` is that of its file, which changes with what is in it; ``None`` in memory.
+    ``array`` is read-only, and ``cache[i]`` is ``array[starts[i] : starts[i] + lengths[i]]``: of faces uint8 RGB
+    (height, width, 3), all of one shape; of clips int16 (samples,) at ``rate_hz``, full scale being 32768. Files that
+    could not be decoded are in the manifest's quarantine. ``name`` is that of the cache's file, ``None`` in memory.
     """
 
     manifest: Manifest
@@ -56,10 +55,7 @@ class ExampleCache:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve digits that change with the values and with the choice of examples.
-
-        Values in memory are read as a whole for it: some seconds for a gigabyte.
-        """
+        """Twelve digits that change with the values and with the choice of examples."""
         content = self.name or hashlib.sha256(np.ascontiguousarray(self.array).data).hexdigest()
         digest = hashlib.sha256(repr((content, self.array.shape, self.array.dtype.str, self.rate_hz)).encode())
         digest.update(self.starts.tobytes() + self.lengths.tobytes())
@@ -68,7 +64,7 @@ class ExampleCache:
     def select(self, rows: np.ndarray) -> "ExampleCache":
         """Return the cache of the examples with these row numbers, in the order given; no value is copied.
 
-        Raises ``ValueError`` for anything but whole numbers (of true and false ``np.flatnonzero`` makes some).
+        Raises ``ValueError`` for anything but whole numbers.
         """
         chosen = np.asarray(rows)
         if not np.issubdtype(chosen.dtype, np.integer):
@@ -101,10 +97,9 @@ def cache_examples(
     the cache has to be made. The values of all files have one type and one shape but for the first axis.
 
     The cache is named after ``key`` (everything that changes what ``decoder`` makes), the manifest, and the length and
-    date of every file, so that a changed file makes a new one. Its checksum is compared once for each length, date and
-    inode of its file, and a damaged cache is made again. Raises ``TooManyQuarantinedError`` when more than
-    ``max_unreadable_share`` of the files cannot be used (no cache is kept then), ``OSError`` when the disk is full
-    (nothing half-written stays behind), and ``ValueError`` for a manifest without files.
+    date of every file. Its checksum is compared once for each length, date and inode of its file, and a damaged cache
+    is made again. Raises ``TooManyQuarantinedError`` when more than ``max_unreadable_share`` of the files cannot be
+    used, ``OSError`` when the disk is full, and ``ValueError`` for a manifest without files.
     """
     name = _name_of(manifest, key)
     values_path, notes_path = Path(folder) / f"{name}.values", Path(folder) / f"{name}.json"
@@ -116,9 +111,10 @@ def cache_examples(
     lengths = np.array(notes["lengths"], dtype=np.int64)
     dtype, shape = np.dtype(notes["dtype"]), (-1, *notes["shape"])
     array = np.asarray(np.memmap(values_path, dtype, mode="r")).reshape(shape) if len(lengths) else np.zeros(0, dtype)
-    return ExampleCache(
-        _without(manifest, notes["unreadable"]), array, np.cumsum(lengths) - lengths, lengths, rate_hz, name
-    )
+    reasons = pd.Series({int(row): reason for row, reason in notes["unreadable"].items()}, dtype="str")
+    reasons = reasons.reindex(manifest.examples.index)
+    readable = manifest.keep(reasons.isna(), reasons)
+    return ExampleCache(readable, array, np.cumsum(lengths) - lengths, lengths, rate_hz, name)
 
 
 def _name_of(manifest: Manifest, key: str) -> str:
@@ -225,14 +221,3 @@ def _check_share(unreadable: dict[str, str], num_files: int, max_share: float) -
             f"{len(unreadable)} of {num_files} files cannot be used, more than the {max_share:.0%} allowed. First: "
             f"{next(iter(unreadable.values()))}. Repair these files, or take their rows out of the table."
         )
-
-
-def _without(manifest: Manifest, unreadable: dict[str, str]) -> Manifest:
-    """Move the ``unreadable`` rows (row -> reason) to the quarantine."""
-    if not unreadable:
-        return manifest
-    bad = [int(row) for row in unreadable]
-    paths = manifest.examples["path"].iloc[bad].to_numpy()
-    aside = pd.DataFrame({"path": paths, "row": bad, "reason": list(unreadable.values())})
-    examples = manifest.examples.drop(index=manifest.examples.index[bad]).reset_index(drop=True)
-    return replace(manifest, examples=examples, quarantine=pd.concat([manifest.quarantine, aside], ignore_index=True))

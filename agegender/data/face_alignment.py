@@ -196,4 +196,6 @@ def _row(picture: np.ndarray, faces: Faces) -> Row:
 
 def _detection(row: Row) -> Detection:
     boxes, scores, landmarks = (np.array(row[name], np.float64) for name in ("boxes", "scores", "landmarks"))
-    return Detection(row["width_px"], row["height_px"], Faces(boxes.reshape(-1, 4), scores, landmarks.reshape(-1, 5, 2)))
+    return Detection(
+        row["width_px"], row["height_px"], Faces(boxes.reshape(-1, 4), scores, landmarks.reshape(-1, 5, 2))
+    )

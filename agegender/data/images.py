@@ -24,18 +24,18 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 Resize = Literal["filtered", "tensorflow_1", "tensorflow_2", "opencv"]
-"""How pictures shrink: by a filter as wide as that takes, so that fine patterns do not turn into false ones, or as in
-published code, which reads two neighbours in each direction whatever the size (``sampled``). TensorFlow's data
-preparation then cuts the values to whole numbers and writes a JPEG of quality 100 once more; OpenCV rounds."""
+"""How pictures shrink: by a filter as wide as that takes, or as in published code, which reads two neighbours in each
+direction whatever the size (``sampled``). TensorFlow's data preparation then cuts the values to whole numbers and
+writes a JPEG of quality 100 once more; OpenCV rounds."""
 
 
 def decode_image(path: Path, size_px: int, resize: Resize = "filtered") -> np.ndarray:
     """Decode a picture and resize it to a square: uint8 RGB of shape (``size_px``, ``size_px``, 3).
 
     The picture is turned as its EXIF data say. To be filtered, a JPEG that is much larger than asked for is decoded at
-    a half, a quarter or an eighth of its size, which the format gives at a fraction of the cost. Of 16 bits a pixel the
-    upper eight are taken; transparency is ignored. Raises ``UnreadableFileError`` for a file that is missing,
-    half-written, no picture, of more than ``MAX_PIXELS``, or of 32-bit pixels, whose range no one states.
+    a fraction of its size. Of 16 bits a pixel the upper eight are taken; transparency is ignored. Raises
+    ``UnreadableFileError`` for a file that is missing, half-written, no picture, of more than ``MAX_PIXELS``, or of
+    32-bit pixels, whose range no one states.
     """
     if resize not in get_args(Resize):
         raise ValueError(f"resize must be one of {', '.join(map(repr, get_args(Resize)))}, got {resize!r}")
@@ -51,10 +51,9 @@ def decode_image(path: Path, size_px: int, resize: Resize = "filtered") -> np.nd
 
 
 def decode_whole(path: Path, longest_px: int) -> np.ndarray:
-    """Decode a picture in its own proportions: uint8 RGB of shape (height, width, 3), neither above ``longest_px``.
+    """Decode a picture, reduced to ``longest_px`` if it is larger: uint8 RGB of shape (height, width, 3).
 
-    A larger picture is reduced to ``longest_px``, a smaller one stays as it is. Turned, converted and refused as by
-    ``decode_image``.
+    Turned, converted and refused as by ``decode_image``.
     """
     with _decoded(path, longest_px) as image:
         scale = longest_px / max(image.size)
@@ -67,10 +66,9 @@ def decode_whole(path: Path, longest_px: int) -> np.ndarray:
 def cache_images(manifest: Manifest, folder: Path, size_px: int, resize: Resize = "filtered") -> ExampleCache:
     """Cache the faces of ``manifest`` in ``folder`` as ``decode_image`` makes them; all else as ``cache_examples``."""
 
-    def decode(path: Path) -> np.ndarray:
-        return decode_image(path, size_px, resize)
-
-    return cache_examples(manifest, folder, lambda _: decode, f"{size_px} {resize}")
+    return cache_examples(
+        manifest, folder, lambda _: lambda path: decode_image(path, size_px, resize), f"{size_px} {resize}"
+    )
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,8 @@ class CentreCrop:
 class Augmentation:
     """What happens to a training face: a transform.
 
-    ``crop_px`` side of the random square crop; ``flips`` mirrors half of the faces; ``contrast`` (low, high) is the
-    range of the factor by which a channel is moved away from its mean, ``None`` for none.
+    ``crop_px`` is the side of the random square crop; ``flips`` mirrors half of the faces; ``contrast`` (low, high) is
+    the range of the factor by which a channel is moved away from its mean, ``None`` for none.
     """
 
     crop_px: int
@@ -139,10 +137,7 @@ def _check_crop(crop_px: int, cache: ExampleCache) -> None:
 
 @contextmanager
 def _decoded(path: Path, wanted_px: int | None) -> Iterator[Image.Image]:
-    """Give the upright RGB picture; a JPEG that is much larger than ``wanted_px`` each way in a smaller size.
-
-    Without ``wanted_px`` it has all its pixels.
-    """
+    """Give the upright RGB picture; a JPEG that is much larger than ``wanted_px``, if given, in a smaller size."""
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -153,7 +148,13 @@ def _decoded(path: Path, wanted_px: int | None) -> Iterator[Image.Image]:
     except UnreadableFileError:
         raise
     except Exception as error:  # the decoders of damaged files raise whatever they come upon
-        raise UnreadableFileError(f"{path}: {_without_path(error)}") from error
+        if isinstance(error, FileNotFoundError):
+            reason = "no such file"
+        elif isinstance(error, UnidentifiedImageError):
+            reason = "not a picture that can be identified"
+        else:
+            reason = str(error) or type(error).__name__
+        raise UnreadableFileError(f"{path}: {reason}") from error
 
 
 def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
@@ -164,20 +165,11 @@ def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
     return image.convert("RGB")
 
 
-def _without_path(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture that can be identified"
-    return str(error) or type(error).__name__
-
-
 def sampled(images: Tensor, size_px: int, has_half_pixels: bool) -> Tensor:
     """Resize ``images`` (batch, height, width, 3) bilinearly without a filter: float (batch, size_px, size_px, 3).
 
-    Pixel ``i`` of the result lies at ``(i + 0.5) * old / new - 0.5`` of the source, as ``tf.image.resize`` of
-    TensorFlow 2 and OpenCV have it, or without half pixels at ``i * old / new``, as ``tf.image.resize_images`` of
-    TensorFlow 1 has it. Either reads two neighbours in each direction and no more, however much a picture shrinks.
+    Pixel ``i`` of the result lies at ``(i + 0.5) * old / new - 0.5`` of the source (``tf.image.resize`` of
+    TensorFlow 2, OpenCV), or without half pixels at ``i * old / new`` (``tf.image.resize_images`` of TensorFlow 1).
     """
     resized = images.to(torch.float32)
     for axis in (2, 1):
@@ -197,11 +189,8 @@ def standardise(images: Tensor, contrast: Tensor | None = None) -> Tensor:
 
     ``images`` (batch, height, width, 3), values of 0 to 255 -> float (batch, 3, height, width) in the channels-last
     layout. As TensorFlow's ``per_image_standardization`` the divisor is ``max(std, 1 / sqrt(num_values))`` for values
-    in [0, 1], with the population standard deviation.
-
-    ``contrast`` (batch,) first moves each channel away from its own mean by that factor (``random_contrast``): all of
-    this is one affine map for each picture and channel, so that the pixels are touched once. A random brightness would
-    cancel exactly, and is therefore not offered.
+    in [0, 1], with the population standard deviation. ``contrast`` (batch,) first moves each channel away from its own
+    mean by that factor (``random_contrast``); a random brightness would cancel exactly.
     """
     batch, height, width, channels = images.shape
     rows = images.reshape(batch, height, width * channels)  # long rows: channels alone are too short
@@ -218,13 +207,12 @@ def standardise(images: Tensor, contrast: Tensor | None = None) -> Tensor:
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-def normalise(images: Tensor, order: Literal["rgb", "bgr"] = "rgb", is_standardised: bool = True) -> Tensor:
+def normalise(images: Tensor, order: Literal["rgb", "bgr"] = "rgb") -> Tensor:
     """Give the pixels the scale that nets trained on ImageNet know: ``(value / 255 - mean) / std`` for each channel.
 
     ``images`` (batch, height, width, 3) uint8 RGB -> float (batch, 3, height, width) in the channels-last layout.
-    ``order="bgr"`` turns the channels round and leaves the statistics as they are, so that blue meets the mean of red:
-    what a net has learned whose faces came from OpenCV. ``is_standardised=False`` leaves it at ``value / 255``.
-    Raises ``ValueError`` for pixels that are not uint8 or not of three channels.
+    ``order="bgr"`` turns the channels round and leaves the statistics as they are, so that blue meets the mean of red,
+    as in pipelines that decode with OpenCV. Raises ``ValueError`` for pixels that are not uint8 RGB.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"faces are (batch, height, width, 3) uint8, got {tuple(images.shape)} {images.dtype}")
@@ -234,7 +222,6 @@ def normalise(images: Tensor, order: Literal["rgb", "bgr"] = "rgb", is_standardi
         images = images.index_select(-1, torch.tensor([2, 1, 0], device=images.device))  # flip takes twice as long
     batch, height, width, channels = images.shape
     rows = images.reshape(batch, height, width * channels).to(torch.float32)  # long rows: channels alone are too short
-    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if is_standardised else ((0.0,) * 3, (1.0,) * 3)
-    shift = torch.tensor([255 * value for value in mean], device=images.device).repeat(width)
-    scale = torch.tensor([1 / (255 * value) for value in std], device=images.device).repeat(width)
+    shift = torch.tensor([255 * value for value in IMAGENET_MEAN], device=images.device).repeat(width)
+    scale = torch.tensor([1 / (255 * value) for value in IMAGENET_STD], device=images.device).repeat(width)
     return rows.sub_(shift).mul_(scale).view(batch, height, width, channels).permute(0, 3, 1, 2)

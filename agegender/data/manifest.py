@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from agegender.files import replaced_atomically
 from agegender.labels import GENDERS, AgeScheme, scheme_named
 
 COLUMNS = ("path", "subject", "age", "age_group", "gender", "corpus", "modality", "published_split")
-QUARANTINE_COLUMNS = ("path", "row", "reason")
+_QUARANTINE = {"path": "str", "row": "int64", "reason": "str"}
 
 _SCHEMA = pa.DataFrameSchema(
     {
@@ -48,9 +49,9 @@ class Manifest:
     ``root``), ``subject`` (the key of every split), ``age`` (years), ``age_group`` (index into ``scheme``), ``gender``
     (``female`` / ``male``), ``corpus``, ``modality`` (``voice`` / ``face``) and ``published_split``.
 
-    ``quarantine`` lists the rows that were set aside: ``path``, ``row`` (line or row in the source) and ``reason``.
-    ``has_identities`` is false for a corpus that does not say who is shown; its subjects are then images or groups of
-    near-duplicate images. ``is_aligned`` is false for photographs in which a face has to be found first.
+    ``quarantine`` lists the rows that were set aside: ``path``, ``row`` (in the source) and ``reason``. Without
+    ``has_identities`` subjects are images or groups of near-duplicates. Without ``is_aligned`` pictures are photographs
+    in which a face has to be found first.
     """
 
     examples: pd.DataFrame
@@ -70,9 +71,7 @@ class Manifest:
         return replace(self, examples=self.examples[rows].reset_index(drop=True))
 
     def keep(self, is_usable: pd.Series, reason: str | pd.Series) -> "Manifest":
-        """Return the manifest with the other examples moved to its quarantine; ``ValueError`` when none is left."""
-        if not is_usable.any():
-            raise ValueError(f"none of {len(is_usable)} examples can be used: {reason}")
+        """Return the manifest with the other examples moved to its quarantine, each with the reason."""
         if is_usable.all():
             return self
         reasons = pd.Series(reason, index=is_usable.index)[~is_usable]
@@ -81,16 +80,16 @@ class Manifest:
         return replace(self.select(is_usable), quarantine=quarantine)
 
     def require(self, *labels: str, oldest: int | None = None) -> "Manifest":
-        """Move the examples that lack one of these labels, or are older than ``oldest`` years, to the quarantine.
-
-        Raises ``ValueError`` when none is left.
-        """
+        """Keep the examples with these labels, up to ``oldest`` years; ``ValueError`` when none is left."""
         has_all = self.examples[list(labels)].notna().all(axis=1)
         if oldest is not None:
             has_all &= self.examples["age"].lt(oldest + 1)
         named = {label: label.replace("_", " ") for label in labels}
         named |= {} if oldest is None else {"age": f"age up to {oldest}"}
-        return self.keep(has_all, " or ".join(f"no {name}" for name in named.values()))
+        reason = " or ".join(f"no {name}" for name in named.values())
+        if not has_all.any():
+            raise ValueError(f"none of {len(self)} examples can be used: {reason}")
+        return self.keep(has_all, reason)
 
     def hash(self) -> str:
         """Return a SHA-256 that changes when any label, path, subject or the order of the rows changes."""
@@ -146,7 +145,7 @@ class Manifest:
             scheme=scheme_named(facts["scheme"]) if facts["scheme"] else None,
             root=Path(facts["root"]) if facts["root"] else None,
             has_identities=facts["has_identities"],
-            quarantine=pd.DataFrame(facts["quarantine"]) if facts["quarantine"] else empty_quarantine(),
+            quarantine=pd.DataFrame(facts["quarantine"], columns=list(_QUARANTINE)).astype(_QUARANTINE),
             is_aligned=facts.get("is_aligned", False),  # files of earlier versions do not say
         )
 
@@ -163,50 +162,42 @@ def build_manifest(
 ) -> Manifest:
     """Check ``rows`` against the contract and return them as a manifest.
 
-    ``rows`` needs ``path``, ``subject``, ``corpus`` and ``modality`` (one value each for the last two); other columns of
-    the contract are unknown when absent. A path that stands twice with the same labels is kept once, with different
+    ``rows`` needs ``path``, ``subject``, ``corpus`` and ``modality`` (one value each for the last two); others of the
+    contract are unknown when absent. A path that stands twice with the same labels is kept once, with different
     labels not at all. Raises ``TooManyQuarantinedError`` when more than ``max_quarantined_share`` of all rows were set
     aside, and ``ValueError`` naming column, row and value when a row breaks the contract.
     """
     rows, twice = _without_repeated_paths(_with_all_columns(rows))
     set_aside = [table for table in (quarantine, twice) if table is not None and len(table)]
-    aside = pd.concat(set_aside or [empty_quarantine()], ignore_index=True)
+    aside = pd.concat(set_aside or [pd.DataFrame(columns=list(_QUARANTINE))], ignore_index=True).astype(_QUARANTINE)
     total = len(rows) + len(aside)
     if total == 0:
         raise ValueError(f"no rows at all: is {root} the right folder?")
     if len(aside) > max_quarantined_share * total:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in aside["reason"].value_counts().head(5).items())
         raise TooManyQuarantinedError(
-            f"{len(aside)} of {total} rows were set aside, more than the {max_quarantined_share:.0%} allowed: {reasons}. "
-            f"First: {aside['path'].iloc[0]}. Repair these rows or take them out of the table; 'agegender manifest' "
-            "allows more with --max-quarantined, Python with max_quarantined_share."
+            f"{len(aside)} of {total} rows were set aside, more than the {max_quarantined_share:.0%} allowed: "
+            f"{reasons}. First: {aside['path'].iloc[0]}. Repair these rows or take them out of the table; "
+            "'agegender manifest' allows more with --max-quarantined, Python with max_quarantined_share."
         )
     _check(rows, scheme)
     return Manifest(
         examples=rows.reset_index(drop=True),
-        corpus=_single_value(rows, "corpus"),
-        modality=_single_value(rows, "modality"),
+        corpus=str(rows["corpus"].iloc[0]),
+        modality=str(rows["modality"].iloc[0]),
         scheme=scheme,
         root=Path(root) if root else None,
         has_identities=has_identities,
-        quarantine=aside[list(QUARANTINE_COLUMNS)],
+        quarantine=aside[list(_QUARANTINE)],
         is_aligned=is_aligned,
     )
-
-
-def empty_quarantine() -> pd.DataFrame:
-    """Return a quarantine with no rows."""
-    return pd.DataFrame(columns=list(QUARANTINE_COLUMNS)).astype({"path": "str", "row": "int64", "reason": "str"})
 
 
 def _with_all_columns(rows: pd.DataFrame) -> pd.DataFrame:
     missing = sorted({"path", "subject", "corpus", "modality"} - set(rows.columns))
     if missing:
         raise ValueError(f"a manifest needs the columns {', '.join(missing)}; got {', '.join(map(str, rows.columns))}")
-    rows = rows.copy()
-    for name, unknown in (("age", float("nan")), ("age_group", pd.NA), ("gender", None), ("published_split", None)):
-        if name not in rows:
-            rows[name] = unknown
+    rows = rows.reindex(columns=rows.columns.union(list(COLUMNS), sort=False))
     text = dict.fromkeys(("path", "subject", "gender", "corpus", "modality", "published_split"), "str")
     for name, dtype, kind in (("age", "float64", "a number"), ("age_group", "Int64", "a whole number")):
         rows[name] = _cast(rows[name], dtype, kind)
@@ -214,7 +205,7 @@ def _with_all_columns(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[[*COLUMNS, *(name for name in rows.columns if name not in COLUMNS)]]
 
 
-def _cast(column: pd.Series, dtype: str, kind: str) -> pd.Series:
+def _cast(column: pd.Series, dtype: Any, kind: str) -> pd.Series:
     try:
         return column.astype(dtype)
     except (ValueError, TypeError):
@@ -223,12 +214,8 @@ def _cast(column: pd.Series, dtype: str, kind: str) -> pd.Series:
         if not is_bad.any():
             raise
         first = int(np.argmax(is_bad))
-        message = f"column {column.name!r}, row {column.index[first]}: {_plain(column.iloc[first])!r} is not {kind}"
+        message = f"column {column.name!r}, row {column.index[first]}: {column.tolist()[first]!r} is not {kind}"
         raise ValueError(message) from None
-
-
-def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _without_repeated_paths(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -246,9 +233,9 @@ def _check(rows: pd.DataFrame, scheme: AgeScheme | None) -> None:
     try:
         _SCHEMA.validate(rows, lazy=True)
     except pa.errors.SchemaErrors as error:
-        first = error.failure_cases.iloc[0]
+        first = {name: values.tolist()[0] for name, values in error.failure_cases.items()}
         raise ValueError(
-            f"column {first['column']!r}, row {first['index']}: {_plain(first['failure_case'])!r} breaks the rule "
+            f"column {first['column']!r}, row {first['index']}: {first['failure_case']!r} breaks the rule "
             f"{first['check']!r} ({len(error.failure_cases)} such values in all)"
         ) from None
     groups = rows["age_group"].dropna()
@@ -256,10 +243,7 @@ def _check(rows: pd.DataFrame, scheme: AgeScheme | None) -> None:
         raise ValueError("age_group is given but no scheme says what the groups are")
     if scheme is not None and len(groups) and groups.max() >= len(scheme):
         raise ValueError(f"age_group {groups.max()} is outside {scheme.name}, which has groups 0 to {len(scheme) - 1}")
-
-
-def _single_value(rows: pd.DataFrame, column: str) -> str:
-    values = rows[column].unique()
-    if len(values) != 1:
-        raise ValueError(f"a manifest holds one {column}, got {len(values)}: {list(values[:5])}")
-    return str(values[0])
+    for column in ("corpus", "modality"):
+        values = rows[column].unique()
+        if len(values) != 1:
+            raise ValueError(f"a manifest holds one {column}, got {len(values)}: {list(values[:5])}")

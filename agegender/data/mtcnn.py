@@ -1,15 +1,13 @@
 """Finding faces and five landmarks in pictures: a cascade of three nets, over many pictures at a time.
 
 Source: Zhang, Zhang, Li and Qiao (2016), Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
-Networks, IEEE Signal Processing Letters 23(10). The nets and their weights come with facenet-pytorch (MIT), and the
-cascade here finds what its own does. It is faster because the second and the third net see the candidates of all
-pictures at once, in the channels-last layout, and because an integral image cuts them out. On one core, 32 drawn
-pictures of three shapes (``make bench``): 75 pictures a second, against 38 with ``MTCNN.detect`` one by one and 50 in
-batches of one shape; of 600 x 500 pixels 25 against 16.
+Networks, IEEE Signal Processing Letters 23(10). The nets and their weights are those of facenet-pytorch (MIT). The
+cascade finds what its own does, and is faster: on one core, 32 drawn pictures of three shapes (``make bench``), 75
+pictures a second against 38 with ``MTCNN.detect`` one by one and 50 in batches of one shape.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -20,13 +18,13 @@ from torchvision.ops import batched_nms
 from agegender.data.integral_image import area_resize, cut_out, integral_image
 
 INSTALL = "pip install --no-deps facenet-pytorch==2.6.0"
-"""How the nets are installed: without dependencies, as their metadata forbids every NumPy and torch of this library."""
+"""Without dependencies, as their metadata forbids every NumPy and torch of this library."""
 
 MIN_FACE_PX, THRESHOLDS, MAX_OVERLAP, FACTOR = 20, (0.6, 0.7, 0.8), 0.7, 0.709
-"""Those of the published port: the smallest face, what each net has to be sure of, how much two faces may overlap, and
-the step from one size of the picture to the next smaller one."""
+"""Those of the published port: the smallest face, the threshold of each net, how much two faces may overlap, and the
+step from one size of the picture to the next smaller one."""
 
-_CELL_PX, _STRIDE_PX = 12, 2  # what the first net sees of a picture at once, and the step to its next look
+_CELL_PX, _STRIDE_PX = 12, 2  # the field of view of the first net, and its stride
 _AT_ONCE = 512  # candidates in one batch
 
 
@@ -69,7 +67,8 @@ class FaceDetector:
 
     def _proposals(self, sums: list[np.ndarray]) -> "_Candidates":
         """Slide the first net over each size of each picture; pictures of one shape go together."""
-        found, group = [_Candidates.none()], [torch.zeros(0)]
+        nobody = _Candidates(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+        found, group = [nobody], [torch.zeros(0)]
         shapes = [table.shape for table in sums]
         for shape in sorted(set(shapes)):
             alike = [picture for picture, other in enumerate(shapes) if other == shape]
@@ -80,7 +79,9 @@ class FaceDetector:
                 for picture, shifts, chances in zip(alike, *self._ask(self._propose, pixels), strict=True):
                     found.append(_windows(shifts, chances[1], scale, THRESHOLDS[0], picture))
                     group.append(torch.full((len(found[-1]),), float(len(found))))
-        together = _Candidates.joined(found)
+        together = _Candidates(
+            *(torch.cat(parts) for parts in zip(*(vars(each).values() for each in found), strict=True))
+        )
         return together.apart(torch.cat(group), 0.5)  # within each size of each picture
 
     def _faces_on(self, sums: list[np.ndarray], proposed: "_Candidates") -> "_Candidates":
@@ -89,8 +90,7 @@ class FaceDetector:
         if not len(candidates):
             return candidates
         shifts, chances = self._ask(self._refine, pixels)
-        judged = _Candidates(candidates.boxes, chances[:, 1], shifts, candidates.picture)
-        return judged[judged.scores > THRESHOLDS[1]]
+        return replace(candidates, scores=chances[:, 1], shifts=shifts)[chances[:, 1] > THRESHOLDS[1]]
 
     def _located(self, sums: list[np.ndarray], refined: "_Candidates") -> list[Faces]:
         """Keep what the third net takes for faces, with the landmarks that it sees."""
@@ -101,7 +101,7 @@ class FaceDetector:
         boxes = candidates.boxes
         size = boxes[:, 2:] - boxes[:, :2] + 1
         landmarks = boxes[:, None, :2] - 1 + size[:, None] * points.view(-1, 2, 5).transpose(1, 2)  # 5 x, then 5 y
-        faces = _Candidates(boxes, chances[:, 1], shifts, candidates.picture).shifted(extra_px=1)
+        faces = replace(candidates, scores=chances[:, 1], shifts=shifts).shifted(extra_px=1)
         found = []
         for picture in range(len(sums)):
             here = ((candidates.picture == picture) & (faces.scores > THRESHOLDS[2])).nonzero()[:, 0]
@@ -118,12 +118,11 @@ class FaceDetector:
             scales.append(scales[-1] * FACTOR)
         return scales[:-1]
 
-    def _as_input(self, pixels: np.ndarray) -> Tensor:
-        """Return pixels (n, height, width, 3) from 0 to 255 as (n, 3, height, width) from -1 to 1, channels last."""
-        return torch.from_numpy((pixels - 127.5) * np.float32(1 / 128)).permute(0, 3, 1, 2).to(self.device)
-
     def _ask(self, net: nn.Module, pixels: np.ndarray) -> list[Tensor]:
-        answers = [net(self._as_input(pixels[first : first + _AT_ONCE])) for first in range(0, len(pixels), _AT_ONCE)]
+        """Ask a net about pixels (n, height, width, 3) from 0 to 255, which it gets from -1 to 1 and channels last."""
+        batches = [pixels[first : first + _AT_ONCE] for first in range(0, len(pixels), _AT_ONCE)]
+        inputs = (torch.from_numpy((batch - 127.5) * np.float32(1 / 128)).permute(0, 3, 1, 2) for batch in batches)
+        answers = [net(each.to(self.device)) for each in inputs]
         return [torch.cat(each).cpu() for each in zip(*answers, strict=True)]
 
 
@@ -140,18 +139,7 @@ class _Candidates:
         return len(self.boxes)
 
     def __getitem__(self, kept: Tensor) -> "_Candidates":
-        return _Candidates(self.boxes[kept], self.scores[kept], self.shifts[kept], self.picture[kept])
-
-    @classmethod
-    def none(cls) -> "_Candidates":
-        return cls(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
-
-    @classmethod
-    def joined(cls, parts: "Sequence[_Candidates]") -> "_Candidates":
-        boxes, scores = torch.cat([part.boxes for part in parts]), torch.cat([part.scores for part in parts])
-        return cls(
-            boxes, scores, torch.cat([part.shifts for part in parts]), torch.cat([part.picture for part in parts])
-        )
+        return _Candidates(*(part[kept] for part in vars(self).values()))
 
     def apart(self, group: Tensor, max_overlap: float) -> "_Candidates":
         """Of candidates of one group that overlap, keep the surest; surest first."""
@@ -160,14 +148,14 @@ class _Candidates:
     def shifted(self, extra_px: int) -> "_Candidates":
         """Move each side by its shift; a box of pixels 3 to 5 is 2 + ``extra_px`` wide."""
         size = self.boxes[:, 2:] - self.boxes[:, :2] + extra_px
-        return _Candidates(self.boxes + self.shifts * size.repeat(1, 2), self.scores, self.shifts, self.picture)
+        return replace(self, boxes=self.boxes + self.shifts * size.repeat(1, 2))
 
     def squared(self) -> "_Candidates":
         """Make each box a square around its centre, as large as its longer side."""
         size = self.boxes[:, 2:] - self.boxes[:, :2]
         side = size.amax(1, keepdim=True)
         corner = self.boxes[:, :2] + size * 0.5 - side * 0.5
-        return _Candidates(torch.cat([corner, corner + side], 1), self.scores, self.shifts, self.picture)
+        return replace(self, boxes=torch.cat([corner, corner + side], 1))
 
 
 def _published_nets() -> tuple[nn.Module, nn.Module, nn.Module]:

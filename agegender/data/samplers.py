@@ -16,19 +16,12 @@ class Draws:
     key: tuple[int, int, int]  # seed, epoch, example
 
     def generator(self) -> np.random.Generator:
-        """Return the generator of this example in this epoch, for draws whose number is not known beforehand.
-
-        The 1 at the end keeps it apart from the generator of the epoch: seeds are filled up with zeros, so that
-        without it example 0 would get the numbers of the epoch.
-        """
-        return np.random.default_rng((*self.key, 1))
+        """Return the generator of this example in this epoch, for draws whose number is not known beforehand."""
+        return np.random.default_rng((*self.key, 1))  # 1: else example 0 would get the numbers of the epoch
 
 
 class ShuffledSampler:
-    """Epoch after epoch, each in an order of its own, laid end to end and cut into batches.
-
-    Every batch is full, every example comes once an epoch, and nothing depends on what was asked before.
-    """
+    """Epoch after epoch, each in an order of its own, laid end to end and cut into full batches."""
 
     def __init__(self, num_examples: int, batch_size: int, seed: int) -> None:
         if num_examples == 0:
@@ -68,8 +61,7 @@ class DistinctSubjectSampler(ShuffledSampler):
     """Epochs in whose batches no subject comes twice, for losses that tell the subjects of a batch apart.
 
     As published: of each subject at most ``most_per_subject`` examples are drawn, all are shuffled, and an example
-    whose subject is in the batch already is left out of that epoch, as is an incomplete batch at its end. Epochs have
-    different numbers of batches, and batches do not reach from one into the next.
+    whose subject is in the batch already is left out of that epoch, as is an incomplete batch at its end.
 
     ``subjects`` (examples,) are any codes. Raises ``ValueError`` when there are fewer subjects than places in a batch.
     """

@@ -1,7 +1,6 @@
 """Which examples train a model, which select it and which judge it; and the audit that finds who is in two parts.
 
-``folds`` is everywhere an array with the fold of each example; a negative fold puts an example in no part, and
-``TRAINS_ONLY`` in no test.
+``folds`` is everywhere an array with the fold of each example; an example of a negative fold is in no part.
 """
 
 import warnings
@@ -16,7 +15,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 TRAINS_ONLY = np.iinfo(np.int64).max
 """The fold of what a corpus publishes for training: it is never tested."""
 
-_NUM_CLIP_FOLDS = 5
 _PUBLISHED_PARTS = ("train", "validation", "val", "dev", "test")
 
 
@@ -24,7 +22,7 @@ _PUBLISHED_PARTS = ("train", "validation", "val", "dev", "test")
 class Split:
     """Row numbers of the examples of each part, each in the order in which it is read; no row is in two parts.
 
-    Where published code selects on what it tests, ``validation`` is ``test``: the same rows in the same order.
+    Where published code selects on what it tests, ``validation`` and ``test`` are the same rows in the same order.
     """
 
     train: np.ndarray
@@ -46,17 +44,17 @@ class Split:
 def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key: str = "subject") -> np.ndarray:
     """Return the fold (0 to ``num_folds`` - 1) of each example, all examples of a subject in one fold.
 
-    ``key`` may name a coarser column (``user``: all subjects of an album together). Folds are balanced by age group and
-    gender as far as whole subjects allow, and by size alone when no age group of a gender has as many examples as there
-    are folds. They depend on the set of examples and on ``seed``, not on the order of the rows. Raises ``ValueError``
-    when there are fewer subjects than folds.
+    ``key`` may name a coarser column (``user``). Folds are balanced by age group and gender, or by size alone when none
+    of these has as many examples as there are folds. They depend on the set of examples and on ``seed``, not on the
+    order of the rows. Raises ``ValueError`` when there are fewer subjects than folds.
     """
     num_keys = examples[key].nunique()
     if not 2 <= num_folds <= num_keys:
         raise ValueError(f"num_folds must lie in 2..{num_keys} (the number of {key}s), got {num_folds}")
     order = np.argsort(examples["path"].to_numpy(), kind="stable")
     ordered = examples.iloc[order]
-    stratum = _stratum(ordered)
+    age = ordered["age_group"] if ordered["age_group"].notna().any() else ordered["age"] // 10
+    stratum = age.astype("str").fillna("unknown") + "/" + ordered["gender"].astype("str").fillna("unknown")
     if stratum.value_counts().max() < num_folds:
         stratum = pd.Series("all", index=ordered.index)
     folds = np.empty(len(examples), dtype=np.int64)
@@ -71,8 +69,8 @@ def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key
 def published_folds(examples: pd.DataFrame) -> np.ndarray:
     """Return the fold that the corpus publishes for each example.
 
-    Of named parts, ``test`` is fold 0 and ``train``, ``validation`` (``val``, ``dev``) are ``TRAINS_ONLY``. Raises
-    ``ValueError`` when an example has none, for other names, and when a subject stands in two folds.
+    ``test`` is fold 0, other named parts are ``TRAINS_ONLY``. Raises ``ValueError`` when an example has none, for
+    other names, and when a subject stands in two folds.
     """
     published = examples["published_split"]
     if published.isna().any():
@@ -80,15 +78,14 @@ def published_folds(examples: pd.DataFrame) -> np.ndarray:
         raise ValueError(f"{published.isna().sum()} examples have no published fold, first {first!r}")
     parts = published.str.lower()
     if parts.isin(_PUBLISHED_PARTS).all():
-        folds = pd.Series(np.where(parts == "test", 0, TRAINS_ONLY), index=parts.index)
+        folds = (parts == "test").map({True: 0, False: TRAINS_ONLY}).astype("int64")
     elif published.str.fullmatch(r"\d+").all():
         folds = published.astype("int64")
     else:
         names = sorted(published.unique())[:5]
         raise ValueError(f"published folds must be numbers, or {', '.join(_PUBLISHED_PARTS)}; got {names}")
     per_subject = folds.groupby(examples["subject"]).nunique()
-    straddling = sorted(per_subject.index[per_subject > 1])
-    if straddling:
+    if straddling := sorted(per_subject.index[per_subject > 1]):
         raise ValueError(
             f"{len(straddling)} subjects are in more than one published fold: {straddling[:5]}; a split of one's own "
             "can be left out, then folds are drawn by subject"
@@ -99,9 +96,8 @@ def published_folds(examples: pd.DataFrame) -> np.ndarray:
 def folds_of(examples: pd.DataFrame, seed: int = 0, table: pd.DataFrame | None = None) -> np.ndarray:
     """Return the published folds, five subject-disjoint ones drawn with ``seed`` where none is published for the test.
 
-    ``table`` is the whole table from which ``examples`` come: who reads the same table has the same folds, whatever
-    could be decoded, found or used. Raises ``ValueError`` as ``published_folds`` does, and for subjects that are not in
-    the table.
+    ``table`` is the whole table from which ``examples`` come: who reads the same table has the same folds. Raises
+    ``ValueError`` as ``published_folds`` does, and for subjects that are not in the table.
     """
     table = examples if table is None else table
     published = table["published_split"].str.lower()
@@ -120,9 +116,8 @@ def split_by_subject(
 ) -> Split:
     """Test on one fold, and take the validation subjects out of the others: no subject is in two parts.
 
-    The validation part holds about ``validation_share`` (at most a half) of the remaining examples; ``key`` is that of
-    ``subject_folds``. Raises ``ValueError`` for a fold that does not exist or is empty, another number of folds than
-    examples, and too few subjects to take that share of them.
+    About ``validation_share`` (at most a half) of the remaining examples validate; ``key`` is that of ``subject_folds``.
+    Raises ``ValueError`` for an empty fold, another number of folds than examples, and too few subjects.
     """
     _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
@@ -133,14 +128,13 @@ def split_by_subject(
 def clip_folds(examples: pd.DataFrame, seed: int = 0) -> np.ndarray:
     """Return the fold (0 to 4) of each example, drawn by example, whoever is heard or seen in it.
 
-    The folds have the same size but for one example and depend on the set of examples and on ``seed``, not on the order
-    of the rows. Raises ``ValueError`` for fewer than five examples.
+    Folds do not depend on the order of the rows. Raises ``ValueError`` for fewer than five examples.
     """
-    if len(examples) < _NUM_CLIP_FOLDS:
-        raise ValueError(f"{len(examples)} examples cannot be split into {_NUM_CLIP_FOLDS} folds")
+    if len(examples) < 5:
+        raise ValueError(f"{len(examples)} examples cannot be split into 5 folds")
     by_path = np.argsort(examples["path"].to_numpy(dtype=object), kind="stable")
     folds = np.empty(len(examples), dtype=np.int64)
-    folds[np.random.default_rng(seed).permutation(by_path)] = np.arange(len(examples)) % _NUM_CLIP_FOLDS
+    folds[np.random.default_rng(seed).permutation(by_path)] = np.arange(len(examples)) % 5
     return folds
 
 
@@ -149,8 +143,8 @@ def split_by_clip(
 ) -> Split:
     """Test on one fold and draw the validation examples out of the others, whoever is heard or seen in them.
 
-    As the Common Voice pipeline does: of five folds, 64 % of the clips train, 16 % select the epoch and 20 % judge. Its
-    own draw has no seed. Raises ``ValueError`` as ``split_by_subject`` does, and when a part would be empty.
+    As the Common Voice pipeline does, without a seed: of five folds, 64 % of the clips train, 16 % select the epoch and
+    20 % judge. Raises ``ValueError`` as ``split_by_subject`` does, and when a part would be empty.
     """
     _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
@@ -166,8 +160,9 @@ def of_subjects(split: Split, examples: pd.DataFrame, subjects: pd.Series) -> Sp
     """Return what the parts of ``split`` have of ``subjects``; ``ValueError`` when a part is left empty."""
     is_theirs = examples["subject"].isin(subjects).to_numpy()
     parts = {name: rows[is_theirs[rows]] for name, rows in vars(split).items()}
-    if empty := [name for name, rows in parts.items() if len(rows) == 0]:
-        raise ValueError(f"the part {empty[0]} has no example of the {subjects.nunique()} subjects")
+    for name, rows in parts.items():
+        if len(rows) == 0:
+            raise ValueError(f"the part {name} has no example of the {subjects.nunique()} subjects")
     return Split(**parts)
 
 
@@ -181,14 +176,10 @@ def split_as_published(
 ) -> Split:
     """Split as the Levi-Hassner list builder does: validation images are drawn at random from the training subjects.
 
-    The pool (all folds but one) is shuffled; its first ``n // 10`` images validate, and training starts at image
-    ``n // 10 + 1``, so that one image is in neither list (``is_off_by_one=False`` puts it back into training). Test
-    images are shuffled too. The original has no seed.
-
-    The original cuts the *lines* of the fold files and drops those without labels afterwards. With ``repeats``
-    (examples,) an example counts as that many lines; ``num_other_lines`` of the pool show no example and are cut with
-    the rest. The copies of an example stay together, behind those that are listed once, so that none is in two parts;
-    the original may tear them apart.
+    The pool (all folds but one) is shuffled; its first ``n // 10`` lines validate, and training starts at line
+    ``n // 10 + 1``, so that one is in neither list (unless ``is_off_by_one=False``). The original has no seed. With
+    ``repeats`` (examples,) an example counts as that many lines; ``num_other_lines`` of the pool show no example. The
+    copies of an example stay in one part; the original may tear them apart.
     """
     test, pool = test_and_pool(folds, test_fold)
     repeats = np.ones(len(folds), np.int64) if repeats is None else repeats
@@ -198,16 +189,15 @@ def split_as_published(
     order = np.argsort(num_lines > 1, kind="stable")
     lines = np.repeat(drawn[order], num_lines[order])
     num_validation = len(lines) // 10
-    first_train = num_validation + (1 if is_off_by_one else 0)
-    train, validation = lines[first_train:], lines[:num_validation]
+    train, validation = lines[num_validation + is_off_by_one :], lines[:num_validation]
     return Split(train=train[train >= 0], validation=validation[validation >= 0], test=np.repeat(test, repeats[test]))
 
 
 def split_by_image(num_examples: int, seed: int) -> Split:
     """Split as the IMDB pipeline does: all images are shuffled, the last tenth is tested on, whoever is on them.
 
-    Training has ``int(0.9 * num_examples)`` images and ``validation`` is empty: the publication selects its weights on
-    ``test``. The original has no seed. Raises ``ValueError`` for fewer than two examples.
+    ``validation`` is empty: the publication selects its weights on ``test``. The original has no seed. Raises
+    ``ValueError`` for fewer than two examples.
     """
     num_train = int(0.9 * num_examples)
     if num_train < 1:
@@ -219,8 +209,8 @@ def split_by_image(num_examples: int, seed: int) -> Split:
 def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) -> pd.DataFrame:
     """Count for each pair of parts and each key (a column) what the two share.
 
-    Columns: ``part_a``, ``part_b``, ``key``, ``num_shared`` (values in both), ``share_of_a`` and ``share_of_b`` (share
-    of the part's examples whose value is in the other too). Raises ``ValueError`` for a key that is not a column.
+    ``num_shared`` is the number of values in both, ``share_of_a`` and ``share_of_b`` the share of the part's examples
+    whose value is in the other too. Raises ``ValueError`` for a key that is not a column.
     """
     rows = []
     for (name_a, a), (name_b, b) in combinations(parts.items(), 2):
@@ -234,13 +224,10 @@ def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) ->
 
 
 def test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row numbers of the test fold and those of all other folds; negative folds are in neither.
-
-    Raises ``ValueError`` when either is empty.
-    """
+    """Return the rows of the test fold and of all others but negative ones; ``ValueError`` when either is empty."""
     test = np.flatnonzero(folds == test_fold)
     if len(test) == 0 or test_fold == TRAINS_ONLY:
-        known, others = np.unique(folds[folds != TRAINS_ONLY]).tolist(), int(np.sum(folds == TRAINS_ONLY))
+        known, others = np.unique(folds[folds != TRAINS_ONLY]).tolist(), np.sum(folds == TRAINS_ONLY)
         why = f"; the other {others} examples are published for training and never tested" if others else ""
         raise ValueError(f"fold {test_fold} has no examples: the folds are {known}{why}")
     pool = np.flatnonzero((folds != test_fold) & (folds >= 0))
@@ -263,9 +250,3 @@ def _check_share(examples: pd.DataFrame, folds: np.ndarray, validation_share: fl
         raise ValueError(f"validation_share must lie above 0 and be at most 0.5, got {validation_share}")
     if len(folds) != len(examples):
         raise ValueError(f"there are {len(folds)} fold numbers for {len(examples)} examples")
-
-
-def _stratum(examples: pd.DataFrame) -> pd.Series:
-    """Age group (or decade, where the corpus has years) and gender, as one label to balance the folds by."""
-    age = examples["age_group"] if examples["age_group"].notna().any() else examples["age"] // 10
-    return age.astype("str").fillna("unknown") + "/" + examples["gender"].astype("str").fillna("unknown")

@@ -119,10 +119,10 @@ def test_kept_hashes_are_used_again_and_not_after_a_picture_changed(own_packs, t
     before = read_fairface(own_packs, cache)
     (kept,) = cache.glob("face-fairface-hashes-*.parquet")
     pd.read_parquet(kept).assign(hash=bytes(32)).to_parquet(kept)
-    assert read_fairface(own_packs, cache).examples["subject"].nunique() == 1  # zeros: read from the cache
+    assert len(set(read_fairface(own_packs, cache).examples["subject"])) == 1  # zeros: read from the cache
     folder = own_packs / "face-fairface"
     shutil.copy(folder / before.examples["path"][3], folder / before.examples["path"][40])
-    assert read_fairface(own_packs, cache).examples["subject"].nunique() == 2  # the changed picture is no zero
+    assert len(set(read_fairface(own_packs, cache).examples["subject"])) == 2  # the changed picture is no zero
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from agegender.data.acoustic_features import (
 )
 from agegender.data.audio import as_float
 from agegender.data.cache import ExampleCache
-from agegender.data.manifest import Manifest, empty_quarantine
+from agegender.data.manifest import Manifest
 
 RATE = 16_000
 
@@ -102,7 +102,7 @@ def clips(tmp_path):
          "gender": ["female", "female", "male"], "published_split": None}
     ).astype({"age_group": "Int64"})  # fmt: skip
     lengths = np.array([len(sound) for sound in sounds])
-    manifest = Manifest(examples, "made-up", "voice", None, tmp_path, True, empty_quarantine())
+    manifest = Manifest(examples, "made-up", "voice", None, tmp_path, True, pd.DataFrame())
     samples = np.memmap(path, "<i2", mode="r")
     return ExampleCache(manifest, samples, np.cumsum(lengths) - lengths, lengths, RATE)
 

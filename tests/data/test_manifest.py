@@ -9,11 +9,9 @@ from pandas.testing import assert_frame_equal
 
 from agegender.data.manifest import (
     COLUMNS,
-    QUARANTINE_COLUMNS,
     Manifest,
     TooManyQuarantinedError,
     build_manifest,
-    empty_quarantine,
 )
 from agegender.labels import ADIENCE_8, FAIRFACE_9
 
@@ -123,7 +121,7 @@ def test_a_manifest_without_scheme_root_labels_or_quarantine_comes_back_the_same
     loaded = Manifest.load(tmp_path / "m.parquet")
     assert (loaded.scheme, loaded.root) == (None, None)
     assert_frame_equal(loaded.examples, saved.examples)
-    assert_frame_equal(loaded.quarantine, empty_quarantine())
+    assert_frame_equal(loaded.quarantine, saved.quarantine)
     assert loaded.hash() == saved.hash()
 
 
@@ -335,6 +333,7 @@ def test_a_full_disk_leaves_the_manifest_that_was_there(tmp_path, monkeypatch):
 
 
 def test_an_empty_quarantine_has_the_types_of_a_full_one():
-    assert list(empty_quarantine().columns) == list(QUARANTINE_COLUMNS)
-    assert_frame_equal(pd.concat([empty_quarantine(), aside(2)]), aside(2))
-    assert empty_quarantine()["row"].dtype == np.int64
+    empty = manifest().quarantine
+    assert list(empty.columns) == ["path", "row", "reason"]
+    assert_frame_equal(pd.concat([empty, aside(2)]), aside(2))
+    assert empty["row"].dtype == np.int64
