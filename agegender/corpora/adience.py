@@ -40,19 +40,16 @@ def read(
     """Read the Adience tree below ``root``: ``fold_0_data.txt`` to ``fold_4_data.txt`` and ``aligned/<user>/*.jpg``.
 
     ``subset`` says which rows are wanted: those with one of the eight groups (``age``), with a gender (``gender``),
-    with both (``joint``) or ``all``. With ``labels_only`` no picture needs to be there. ``repair_25_23`` reads the
-    label ``(25, 23)`` as ``(25, 32)``.
+    with both (``joint``) or ``all``. ``repair_25_23`` reads the label ``(25, 23)`` as ``(25, 32)``.
 
     ``subject`` is ``user/face_id`` and ``published_split`` the fold, ``"0"`` to ``"4"``. ``age`` (years) is known
-    only for the labels in `EXACT_AGES`; these rows have no ``age_group``, as in the published protocols. Extra columns:
-    ``user`` (the album's owner), ``photo`` (``user/original_image``: one photograph can show several subjects),
-    ``face_id``, ``age_label`` (the label as written), ``repeats`` (on how many lines the face stands: published sizes
-    are numbers of lines, of which 117 in the release repeat an earlier one) and ``fold_lines`` (how many lines the file
-    of its fold has).
+    only for the labels in `EXACT_AGES`; these rows have no ``age_group``. Extra columns: ``user`` (the album's owner),
+    ``photo`` (``user/original_image``, can show several subjects), ``face_id``, ``age_label`` (as written), ``repeats``
+    (on how many lines the face stands; 117 lines of the release repeat an earlier one) and ``fold_lines`` (how many
+    lines the file of its fold has).
 
-    Quarantined are rows with a label that is not one of the known ones, with a missing picture, and rows listed
-    twice. Raises ``ValueError`` for another number of columns, an empty fold, or a user or face in two folds,
-    ``FileNotFoundError`` for a missing file or folder, and ``TooManyQuarantinedError``.
+    Quarantined are rows with an unknown label or a missing picture, and rows listed twice. Raises ``ValueError`` for
+    another number of columns, an empty fold, or a user or face in two folds, and ``FileNotFoundError``.
     """
     if subset not in SUBSETS:
         raise ValueError(f"unknown subset {subset!r}: expected one of {', '.join(SUBSETS)}")
@@ -61,23 +58,15 @@ def read(
         raise FileNotFoundError(
             f"{root / 'aligned'} does not exist: unpack the aligned faces there, or read labels only (--labels-only)"
         )
-    rows = _rows(pd.concat([_fold(root, fold) for fold in range(NUM_FOLDS)]), repair_25_23)
+    folds = [read_table(root / f"fold_{fold}_data.txt", COLUMNS, delimiter="\t") for fold in range(NUM_FOLDS)]
+    rows = _rows(pd.concat([table.assign(published_split=str(fold)) for fold, table in enumerate(folds)]), repair_25_23)
     _check_folds(rows)
     rows, aside = set_aside(rows, _reasons(rows, None if labels_only else root))
-    everything = build_manifest(
-        rows.drop(columns="gender_label"),
-        aside,
-        scheme=ADIENCE_8,
-        root=root,
-        is_aligned=True,
-        max_quarantined_share=max_quarantined_share,
-    )
-    return everything.select(_is_wanted(everything.examples, subset))
-
-
-def _fold(root: Path, fold: int) -> pd.DataFrame:
-    path = root / f"fold_{fold}_data.txt"
-    return read_table(path, COLUMNS, delimiter="\t").assign(published_split=str(fold))
+    share = max_quarantined_share
+    rows = rows.drop(columns="gender_label")
+    everything = build_manifest(rows, aside, scheme=ADIENCE_8, root=root, is_aligned=True, max_quarantined_share=share)
+    wanted = {"joint": ["age_group", "gender"], "age": ["age_group"], "gender": ["gender"], "all": []}[subset]
+    return everything.select(everything.examples[wanted].notna().all(axis=1))
 
 
 def _rows(table: pd.DataFrame, repair_25_23: bool) -> pd.DataFrame:
@@ -131,8 +120,3 @@ def _reasons(rows: pd.DataFrame, root: Path | None) -> pd.Series:
     if root is not None:
         faults.append((~is_present(root, rows["path"]), "missing file"))
     return first_reason(*faults)
-
-
-def _is_wanted(examples: pd.DataFrame, subset: str) -> pd.Series:
-    has_age, has_gender = examples["age_group"].notna(), examples["gender"].notna()
-    return {"joint": has_age & has_gender, "age": has_age, "gender": has_gender, "all": has_age | ~has_age}[subset]

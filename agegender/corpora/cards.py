@@ -14,9 +14,7 @@ def counts_table(manifest: Manifest) -> str:
     both = manifest.examples["age_group"].notna() & manifest.examples["gender"].notna()
     counts = {
         "examples": facts["num_examples"],
-        "subjects" if facts["has_identities"] else "subjects (pictures and their near-duplicates)": facts[
-            "num_subjects"
-        ],
+        f"subjects{'' if facts['has_identities'] else ' (pictures and their near-duplicates)'}": facts["num_subjects"],
         "with an age in years": facts["num_with_age"],
         "with an age group": sum(facts["age_groups"].values()),
         "with an age group and a gender": int(both.sum()),
@@ -31,21 +29,10 @@ def counts_table(manifest: Manifest) -> str:
     return "\n".join(["| what | number |", "| --- | ---: |", *rows])
 
 
-def counts_in(card: Path) -> str:
-    """Return the table that stands between the markers of a card; raise ``ValueError`` if the markers are missing."""
-    return _parts(card)[1].strip()
-
-
 def write_counts(card: Path, manifest: Manifest) -> None:
     """Put the counts of ``manifest`` between the markers of a card; raise ``ValueError`` if the markers are missing."""
-    before, _, after = _parts(card)
-    write_text(card, f"{before}{BEGIN}\n\n{counts_table(manifest)}\n\n{END}{after}")
-
-
-def _parts(card: Path) -> tuple[str, str, str]:
-    text = Path(card).read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    inside, end, after = rest.partition(END)
+    before, begin, rest = Path(card).read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{card} has no place for counts: it needs the lines {BEGIN!r} and {END!r}")
-    return before, inside, after
+    write_text(card, f"{before}{BEGIN}\n\n{counts_table(manifest)}\n\n{END}{after}")

@@ -18,10 +18,8 @@ CORPORA = (*LABELS_ALONE, "fairface", "musan", "rirs", "utkface")
 class Options(NamedTuple):
     """What can be chosen when a corpus is read. A choice that a corpus does not have is not looked at.
 
-    Of ``adience`` the ``subset`` of the rows, and ``repair_25_23``: true, so that row numbers mean the same in every
-    variant; one that leaves these rows out does so in its split. Of ``imdb`` and ``wiki`` ``age_of`` and
-    ``min_face_score``. Of ``folder`` the ``scheme``, the ``modality`` that is expected, and ``is_aligned``. The readers
-    explain them.
+    Of ``adience`` the ``subset`` and ``repair_25_23`` (true, so that row numbers mean the same in every variant), of
+    ``imdb`` and ``wiki`` ``age_of`` and ``min_face_score``, of ``folder`` ``scheme``, ``modality`` and ``is_aligned``.
     """
 
     subset: str = "joint"

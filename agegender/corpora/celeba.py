@@ -4,10 +4,7 @@ Source: Liu, Luo, Wang and Tang (2015), Deep Learning Face Attributes in the Wil
 those of the corpus's own release.
 
 Attributes are looked up by their names. The published pretraining script of the ``levihassner`` pipeline takes token 20
-of each row for the gender. Counted from the file as token 0, that is ``High_Cheekbones`` in the released list; ``Male``
-is token 21. The run that was published reached a gender accuracy that cheekbones do not give, so it must have read
-another file, which is not known. Its other labels, six age classes in a second file, are not part of CelebA either: all
-that the release says of age is ``Young``.
+of each row for the gender, which is ``High_Cheekbones`` in the released list; ``Male`` is token 21.
 """
 
 import warnings
@@ -31,8 +28,7 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
     """Read the CelebA tree below ``root``: three text lists and the folder ``img_align_celeba``.
 
     Lists and pictures lie in ``root`` itself, or as the release's archives unpack (``Anno``, ``Eval``, ``Img``), or
-    either of these in a folder ``celeba`` or ``CelebA`` of ``root``; the manifest is the same. With ``labels_only`` no
-    picture needs to be there.
+    either of these in a folder ``celeba`` or ``CelebA`` of ``root``.
 
     ``gender`` is what annotators saw (``Male``), and so is the extra column ``young`` (nullable boolean). There is no
     ``age`` and no ``age_group``: ``Young`` is an impression, not an age. ``published_split`` is ``train``,
@@ -41,9 +37,7 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
 
     Quarantined are rows with a value other than 1 and -1, images that stand in one list and not in another, unknown
     parts, identities that are not a number, file names that are paths, and missing pictures. Raises
-    ``FileNotFoundError`` for a missing list or folder, ``ValueError`` naming file and line for a list with a fault in
-    its form (another number of rows or values than it says, an image or a name twice, a missing name), and
-    ``TooManyQuarantinedError`` as ``build_manifest`` does.
+    ``FileNotFoundError``, and ``ValueError`` naming file and line for a list with a fault in its form.
     """
     root = Path(root)
     pictures = None if labels_only else _folder_of_pictures(root)
@@ -53,7 +47,11 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
     if identities is not None:
         lists[IDENTITIES] = _value_list(identities)
     else:
-        _warn_of_no_identities(root)
+        warnings.warn(
+            f"{root} has no {IDENTITIES}: each picture counts as a subject of its own, so a split by subject does not "
+            "keep people apart; the published parts do",
+            stacklevel=2,
+        )
     values = {name: attributes["file"].map(table.set_index("file")["value"]) for name, table in lists.items()}
     rows = _rows(attributes, values)
     rows, aside = set_aside(rows, _reasons(attributes, values, pictures and pictures.parent))
@@ -88,14 +86,6 @@ def _folder_of_pictures(root: Path) -> Path:
             "read labels only (--labels-only)"
         )
     return folder
-
-
-def _warn_of_no_identities(root: Path) -> None:
-    warnings.warn(
-        f"{root} has no {IDENTITIES}: each picture counts as a subject of its own, so a split by subject does not keep "
-        "people apart; the published parts do",
-        stacklevel=3,
-    )
 
 
 def _rows(attributes: pd.DataFrame, values: dict[str, pd.Series]) -> pd.DataFrame:
@@ -152,7 +142,10 @@ def _attribute_list(path: Path) -> pd.DataFrame:
                 f"{path}, line {line}: expected a file and {len(names)} values, one for each name in line 2; "
                 f"found {len(fields) - 1} values after {fields[0]!r}"
             )
-        wrong = None if _VALUES.issuperset(fields[1:]) else _wrong_value(names, fields[1:])
+        wrong = None
+        if not _VALUES.issuperset(fields[1:]):
+            name, value = next(pair for pair in zip(names, fields[1:], strict=True) if pair[1] not in _VALUES)
+            wrong = f"attribute {name} is {value!r}, not 1 or -1"
         rows[line] = (fields[0], fields[1 + names.index("Male")], fields[1 + names.index("Young")], wrong)
     if len(rows) != number:
         raise ValueError(
@@ -194,11 +187,6 @@ def _header(path: Path, lines: Iterator[tuple[int, list[str]]]) -> tuple[int, li
     if missing:
         raise ValueError(f"{path}, line 2: no attribute {missing[0]!r} among {' '.join(names)!r}")
     return int(number[0]), names
-
-
-def _wrong_value(names: list[str], values: list[str]) -> str:
-    name, value = next(pair for pair in zip(names, values, strict=True) if pair[1] not in _VALUES)
-    return f"attribute {name} is {value!r}, not 1 or -1"
 
 
 def _checked(path: Path, rows: dict[int, Any], columns: list[str]) -> pd.DataFrame:

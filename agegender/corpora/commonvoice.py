@@ -36,17 +36,14 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
     """Read ``validated.tsv`` of a language, and which part (``train.tsv``, ``dev.tsv``, ``test.tsv``) has which clip.
 
     ``root`` is the folder of the language, or up to two folders above it when there is one language only. Clips are
-    looked for in ``clips`` beside the table unless ``labels_only``. Columns may stand in any order, with others between
-    them. ``subject`` is ``client_id``, which is nearly a person: some people have several. ``age_group`` is one of six;
-    older people have none, and neither has who gave no age. Extra column: ``age_label``, the age as written
-    (``fourties``), missing if none was given.
+    looked for in ``clips`` beside the table unless ``labels_only``. ``subject`` is ``client_id``, which is nearly a
+    person: some people have several. ``age_group`` is one of six, which older people do not have. Extra column:
+    ``age_label``, the age as written (``fourties``).
 
     Quarantined are rows with another number of columns, an unknown age or gender, no ``client_id``, a path that is not
-    the name of a file, a missing clip, a clip in two parts, and a clip of a part that is not in the table. Two million
-    rows take some seconds and about two gigabytes.
-
-    Raises ``FileNotFoundError`` for a missing table or folder, ``ValueError`` naming the file for a missing column,
-    text that is not UTF-8, no row at all and several languages, and ``TooManyQuarantinedError``.
+    the name of a file, a missing clip, a clip in two parts, and a clip of a part that is not in the table. Raises
+    ``FileNotFoundError``, and ``ValueError`` naming the file for a missing column, text that is not UTF-8, no row at
+    all and several languages.
     """
     path = _find(Path(root), "validated.tsv")
     cells, invalid = _cells(path, _COLUMNS)
@@ -103,15 +100,14 @@ def _cells(path: Path, columns: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataF
     except pyarrow.ArrowInvalid as error:
         raise ValueError(f"{path} cannot be read as tab-separated UTF-8 text: {error}") from error
     lines = np.setdiff1d(np.arange(2, len(table) + len(bad) + 2), [line for line, _ in bad], assume_unique=True)
-    frame = {name: _series(table.column(name), is_category=name in ("age", "gender")) for name in columns}
+    frame = {
+        name: column.combine_chunks().dictionary_encode().to_pandas()
+        if name in ("age", "gender")
+        else column.to_pandas().astype("str")
+        for name, column in zip(columns, table.select(columns).columns, strict=True)
+    }
     invalid = pd.DataFrame({"path": path.name, "row": [n for n, _ in bad], "reason": [why for _, why in bad]})
     return pd.DataFrame(frame).set_index(lines), invalid
-
-
-def _series(column: pyarrow.ChunkedArray, is_category: bool) -> pd.Series:
-    if is_category:
-        return column.combine_chunks().dictionary_encode().to_pandas()
-    return column.to_pandas().astype("str")
 
 
 def _parts(folder: Path) -> tuple[pd.Series, pd.Index]:

@@ -30,11 +30,10 @@ def read(
     """Read a table of one's own: ``path`` is a CSV file, or a folder that holds exactly one.
 
     Columns: ``path`` (relative to the folder of the table) and ``subject`` (any name or number, the same for all
-    examples of a person), and at least one of ``age`` (years), ``age_group`` (a label of ``scheme``, in quotes if it
-    has a comma) and ``gender``; ``split`` becomes ``published_split``. An empty cell means unknown. Other columns are
-    kept as text. ``is_aligned`` says that every picture is filled by one upright face, so that none has to be found in
-    it. The first bytes of the files say whether they are pictures (``modality`` ``face``) or recordings (``voice``);
-    a ``modality`` that is given has to agree. With ``labels_only`` no file needs to be there, and it has to be given.
+    examples of a person), and at least one of ``age`` (years), ``age_group`` (a label of ``scheme``) and ``gender``;
+    ``split`` becomes ``published_split``. An empty cell means unknown. Other columns are kept as text. The first bytes
+    of the files say whether they are pictures (``modality`` ``face``) or recordings (``voice``); a ``modality`` that is
+    given has to agree.
 
     Missing files and paths that stand twice are quarantined. Anything else that is wrong raises ``ValueError`` naming
     file, line, column, value and what to do; a missing table raises ``FileNotFoundError``.
@@ -129,16 +128,14 @@ def _name(text: str) -> str:
     return text
 
 
-def _modality_of(paths: Sequence[Path], expected: str | None = None) -> str:
-    """Return ``face`` when the files are pictures, ``voice`` when they are recordings.
+def _modality_of(paths: Sequence[Path], expected: str | None) -> str:
+    """Return ``face`` when the files are pictures, ``voice`` when they are recordings; if none tells, ``expected``.
 
-    Files whose kind their first bytes do not tell are left to whoever decodes them; where no file tells, it is
-    ``expected``, or ``face``. Raises ``ValueError`` when there are both kinds, and when they are not as ``expected``.
+    Raises ``ValueError`` when there are both kinds, and when they are not as ``expected``.
     """
     found: dict[str, list[Path]] = {}
     for path in paths:
-        kind = _kind(path)
-        if kind:
+        if kind := _kind(path):
             found.setdefault(kind, []).append(path)
     if len(found) > 1:
         each = " and ".join(f"{len(of)} {_WORDS[kind]} (first {of[0].name!r})" for kind, of in sorted(found.items()))

@@ -1,9 +1,7 @@
 """Reading IMDB-WIKI: a MATLAB table of when somebody was born and when a photograph was taken, and cropped faces.
 
-Nobody wrote an age down: it is the year of the photograph minus the birth. Much of the table is therefore wrong, and
-what may be used is a choice: one face in the photograph, an age of 0 to 100 completed years and a known gender, as the
-published pipeline chooses (which leaves it to its own detector to find out whether there is a face), and on request
-the score that the corpus' own detector gave the face.
+Used are, as in the published pipeline, rows with one face in the photograph, an age of 0 to 100 completed years and a
+known gender, and on request those whose face has a score.
 
 Source: Rothe, Timofte and Van Gool (2018), Deep expectation of real and apparent age from a single image without facial
 landmarks, IJCV 126; the corpus is that of their ICCV workshop paper of 2015.
@@ -45,21 +43,18 @@ def read(
     The table is looked for in ``root/imdb``, ``root/imdb_crop``, ``root/imdb/imdb_crop`` and ``root``, the pictures in
     an ``imdb_crop`` there and beside the table (``wiki`` likewise). With ``labels_only`` no picture is looked for.
 
-    ``age_of="years_apart"`` takes the year of birth from the year of the photograph (published: whole years, one too
-    many when the birthday was still to come). ``"mid_year"`` is the age in years, with decimals, on 30 June of the
-    photograph's year: the best guess when only the year is known. With ``min_face_score`` the detector's score of the
-    face has to be finite and above it; ``None`` keeps pictures without any face too (a score of minus infinity).
+    ``age_of="years_apart"`` takes the year of birth from the year of the photograph (published: whole years).
+    ``"mid_year"`` is the age in years, with decimals, on 30 June of the photograph's year. With ``min_face_score`` the
+    detector's score of the face has to be finite and above it; ``None`` keeps pictures without any face too.
 
-    ``subject`` is the celebrity's number (IMDB) or a number for their name (WIKI: one page for a person; the names
-    themselves are not kept); a row without one is its own subject. Extra columns: ``photo`` (IMDB: the photograph, of
-    which several people can have been cut; WIKI: the path), ``photo_year`` and ``face_score``.
+    ``subject`` is the celebrity's number (IMDB) or a number for their name (WIKI); a row without one is its own
+    subject. Extra columns: ``photo`` (IMDB: the photograph, of which several people can have been cut; WIKI: the path),
+    ``photo_year`` and ``face_score``.
 
-    What the filters leave out is quarantined with the reason and is expected, so it does not count for
-    ``max_quarantined_share``. That is the share of faults among the other rows: no path or one that leaves the folder,
-    no day of birth, no year, a gender that is neither 0 nor 1, a missing picture. Births before the year 1 (a day
-    number of 0, say) are filtered: the published rule makes people of about 2000 years of them.
-
-    Raises ``FileNotFoundError`` without a table, ``ValueError`` for a broken one and when no row is left.
+    What the filters leave out is quarantined and does not count for ``max_quarantined_share``. That is the share of
+    faults among the other rows: no path or one that leaves the folder, no day of birth, no year, a gender that is
+    neither 0 nor 1, a missing picture. Raises ``FileNotFoundError`` without a table, ``ValueError`` for a broken one or
+    when no row is left.
     """
     if corpus not in CORPORA or age_of not in AGES:
         raise ValueError(f"expected one of {CORPORA} and one of {AGES}, got {corpus!r} and {age_of!r}")

@@ -2,7 +2,7 @@
 
 Source: Snyder, Chen and Povey (2015), MUSAN: a music, speech, and noise corpus, arXiv 1510.08484; Ko, Peddinti, Povey,
 Seltzer and Khudanpur (2017), A study on data augmentation of reverberant speech for robust speech recognition, ICASSP.
-Neither says who is heard in a way that is used here: a recording is its own subject, a room is one.
+A recording is its own subject, a room is one.
 """
 
 from pathlib import Path

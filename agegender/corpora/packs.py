@@ -1,10 +1,8 @@
 """Reading the open packs: a table and files, in a folder or an archive. Two of faces, one of voices.
 
-Neither FairFace nor UTKFace says who is shown. Each picture is therefore its own subject, except that copies of one
-picture (`NEAR_DUPLICATE_BITS`) share a subject, so that no split can put them on two sides.
-
-In the pack of voices (Saarbruecken Voice Database and speechocean762) age and source go together: children are nearly
-all of speechocean762, everybody above 43 is of Saarbruecken. Results are to be given for each ``source_corpus`` too.
+Neither FairFace nor UTKFace says who is shown: each picture is its own subject, except that copies of one picture
+(`NEAR_DUPLICATE_BITS`) share a subject. In the pack of voices (Saarbruecken Voice Database and speechocean762) age and
+source go together, so that results are to be given for each ``source_corpus``.
 """
 
 import hashlib
@@ -23,10 +21,8 @@ from agegender.data.manifest import Manifest, build_manifest
 from agegender.labels import FAIRFACE_9, SPEECHOCEAN_6, AgeScheme, check_age, parse_gender
 
 NEAR_DUPLICATE_BITS = 28
-"""Pictures whose difference hashes differ in at most this many of 256 bits are taken for copies of one picture.
-
-In both packs nearly all pairs up to this distance agree in perceived gender and in the race label; further apart, pairs
-soon agree no more often than chance."""
+"""Pictures whose difference hashes differ in at most this many of 256 bits are taken for copies of one picture: nearly
+all such pairs agree in perceived gender and in the race label."""
 
 VOICE_PACK = "voice-svd-so762"
 SPEECHOCEAN = "speechocean762"
@@ -38,10 +34,9 @@ _PARTS = {"train": "train", "val": "validation", "": None}
 def read_fairface(root: Path, cache: Path | None = None, max_quarantined_share: float = 0.05) -> Manifest:
     """Read the FairFace pack below ``root``: perceived gender and one of nine age groups, no age in years.
 
-    ``root`` holds the folder ``face-fairface`` or the archive ``face-fairface.tar.gz``; an archive is unpacked once
-    into ``cache``, where the hashes of the pictures are kept too. The extra column ``race_label`` is what
-    annotators wrote, for breakdowns of errors only. Quarantined are rows with an unknown label, and rows whose picture
-    is missing or unreadable.
+    ``root`` holds the folder ``face-fairface`` or the archive ``face-fairface.tar.gz``, which is unpacked into
+    ``cache``, where the hashes of the pictures are kept too. The extra column ``race_label`` is what annotators wrote.
+    Quarantined are rows with an unknown label, and rows whose picture is missing or unreadable.
 
     Source: Karkkainen and Joo (2021), FairFace, WACV. Raises ``FileNotFoundError`` when there is no pack,
     ``ValueError`` for a broken table or archive, ``TooManyQuarantinedError`` as ``build_manifest`` does.
@@ -52,7 +47,7 @@ def read_fairface(root: Path, cache: Path | None = None, max_quarantined_share: 
 def read_utkface(root: Path, cache: Path | None = None, max_quarantined_share: float = 0.05) -> Manifest:
     """Read the UTKFace pack below ``root`` (``face-utkface``): apparent age in years and gender, no age groups.
 
-    For non-commercial research only. Everything else is as for ``read_fairface``.
+    Everything else is as for ``read_fairface``.
 
     Source: Zhang, Song and Qi (2017), Age Progression/Regression by Conditional Adversarial Autoencoder, CVPR.
     """
@@ -144,14 +139,8 @@ def _read_faces(root: Path, corpus: str, scheme: AgeScheme | None, cache: Path |
         path=table["file"], subject=subjects.astype(str), corpus=corpus, modality="face",
         race_label=_race_labels(folder, table["file"]),
     )  # fmt: skip
-    return build_manifest(
-        *set_aside(rows, reasons),
-        scheme=scheme,
-        root=folder,
-        has_identities=False,
-        is_aligned=True,
-        max_quarantined_share=share,
-    )
+    manifest = build_manifest(*set_aside(rows, reasons), scheme=scheme, root=folder, max_quarantined_share=share)
+    return replace(manifest, has_identities=False, is_aligned=True)
 
 
 def _voice_labels(subject: str, age: str, gender: str, seconds: str, split: str, source: str) -> dict:
@@ -183,9 +172,8 @@ def _hashes(folder: Path, files: pd.Series, cache: Path | None, name: str) -> pd
         return ["unreadable" if each is None else {"hash": each.tobytes()} for each in found]
 
     states = [(file, (folder / file).stat()) for file in files]
-    keys = [
-        hashlib.sha256(f"{file} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest() for file, state in states
-    ]
+    texts = [f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states]
+    keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     rows = look_up(cache, name, "difference hash", keys, look, _AT_ONCE)
     hashes = [None if isinstance(row, str) else np.frombuffer(row["hash"], np.uint64) for row in rows]
     return pd.Series(hashes, index=files.index, dtype=object).dropna()

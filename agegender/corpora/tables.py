@@ -22,9 +22,7 @@ def read_table(
 
     Without ``other_columns`` the header must be exactly ``columns``. A byte order mark, Windows line ends, empty
     lines and empty fields after the last column are accepted. In tab-separated files quotes are ordinary characters.
-
-    Raises ``FileNotFoundError`` for a missing file, and ``ValueError`` naming file, line and what was found for a wrong
-    header, a wrong number of columns, a file that is not UTF-8 and a file without any row.
+    Raises ``FileNotFoundError``, and ``ValueError`` naming file, line and what was found.
     """
     path = Path(path)
     if not path.is_file():
@@ -85,10 +83,7 @@ def leaves_folder(paths: pd.Series) -> pd.Series:
 
 
 def is_present(root: Path, paths: pd.Series) -> pd.Series:
-    """Say for each path whether it is a file below ``root``.
-
-    Each folder is listed once: 200,000 single questions take long.
-    """
+    """Say for each path whether it is a file below ``root``; each folder is listed once, which is fast."""
     inside = paths[~leaves_folder(paths)]
     files: set[str] = set()
     for parent in {path.rpartition("/")[0] for path in inside}:

@@ -24,20 +24,17 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
     """Read ``SPKRINFO.TXT`` below ``root`` and find the clips in ``TRAIN`` and ``TEST``; no audio is decoded.
 
     Both may lie up to two folders deep (``TIMIT/DOC``), in capitals or not. A clip is any ``.WAV`` in a folder named
-    as its subject, with a dialect folder above it or without: ``TRAIN/DR1/FABC0/SA1.WAV``, ``train/fabc0/sa1.wav`` and
-    ``SA1.WAV.wav`` are all found. Whether it is SPHERE or RIFF is for the decoder to see.
-    With ``labels_only`` no clip is looked for, and there is one row for each subject, whose path is the folder.
+    as its subject, with a dialect folder above it or without. With ``labels_only`` there is one row for each subject,
+    whose path is the folder.
 
     ``age`` is that at the recording in decimal years: days since birth / 365.25; dates of birth written with ``??``
     give none. ``published_split`` is ``train`` or ``test``. Extra columns: ``sentence`` (``SA1``; missing with
-    ``labels_only``; everybody reads ``SA1`` and ``SA2``) and ``dialect`` (``1`` to ``8``).
+    ``labels_only``) and ``dialect`` (``1`` to ``8``).
 
     Quarantined are rows and clips that contradict each other or cannot be understood: unknown sex, part or date, a
     subject without a row or without clips, a clip in the other part. A second file of one sentence is set aside too,
-    but does not count for ``max_quarantined_share``, as a converted copy may stand beside each original.
-
-    Raises ``FileNotFoundError`` for a missing table or tree, ``ValueError`` for a table without any row and a subject
-    that stands twice, and ``TooManyQuarantinedError`` as ``build_manifest`` does.
+    but does not count for ``max_quarantined_share``. Raises ``FileNotFoundError`` for a missing table or tree, and
+    ``ValueError`` for a table without any row and a subject that stands twice.
     """
     root = Path(root)
     table_path = _find(root, "spkrinfo.txt", 3)

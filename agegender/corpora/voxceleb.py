@@ -19,15 +19,13 @@ _ID, _GENDER, _SET = "VoxCeleb1 ID", "Gender", "Set"
 def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0.05) -> Manifest:
     """Read ``vox1_meta.csv`` in ``root`` and find the clips ``<id>/<video>/<clip>.wav``; no audio is decoded.
 
-    The folders of subjects lie in ``root`` itself, in ``wav``, or in a ``wav`` one folder deeper (``dev/wav``,
-    ``test/wav``). With ``labels_only`` no clip is looked for, and there is one row for each subject, whose path is the
-    folder. ``gender`` and ``published_split`` (``dev`` or ``test``, of the verification task) are those of the table.
-    There is no age. Extra columns: ``video`` (several clips come from one) and ``clip`` (``<id>/<video>/<clip>.wav``,
-    as lists write it).
+    The folders of subjects lie in ``root`` itself, in ``wav``, or in a ``wav`` one folder deeper. With ``labels_only``
+    there is one row for each subject, whose path is the folder. ``published_split`` is ``dev`` or ``test``, of the
+    verification task. There is no age. Extra columns: ``video`` and ``clip`` (``<id>/<video>/<clip>.wav``).
 
     Quarantined are clips of a subject who is not in the table, subjects with an unknown gender, and subjects without a
-    clip. Raises ``FileNotFoundError`` for a missing table and when there is no clip, ``ValueError`` for a broken table
-    and for a subject that stands twice in it, and ``TooManyQuarantinedError``.
+    clip. Raises ``FileNotFoundError`` for a missing table and when there is no clip, and ``ValueError`` for a broken
+    table and for a subject that stands twice in it.
     """
     root = Path(root)
     subjects = _subjects(root / META)

@@ -116,8 +116,8 @@ def split_by_subject(
 ) -> Split:
     """Test on one fold, and take the validation subjects out of the others: no subject is in two parts.
 
-    About ``validation_share`` (at most a half) of the remaining examples validate; ``key`` is that of ``subject_folds``.
-    Raises ``ValueError`` for an empty fold, another number of folds than examples, and too few subjects.
+    About ``validation_share`` (at most a half) of the others validate; ``key`` is that of ``subject_folds``. Raises
+    ``ValueError`` for an empty fold, another number of folds than examples, and too few subjects.
     """
     _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
@@ -125,16 +125,16 @@ def split_by_subject(
     return Split(train=pool[pool_folds != 0], validation=pool[pool_folds == 0], test=test)
 
 
-def clip_folds(examples: pd.DataFrame, seed: int = 0) -> np.ndarray:
-    """Return the fold (0 to 4) of each example, drawn by example, whoever is heard or seen in it.
+def clip_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Return the fold (0 to ``num_folds`` - 1) of each example, drawn by example, whoever is heard or seen in it.
 
-    Folds do not depend on the order of the rows. Raises ``ValueError`` for fewer than five examples.
+    Folds do not depend on the order of the rows. Raises ``ValueError`` for fewer examples than folds.
     """
-    if len(examples) < 5:
-        raise ValueError(f"{len(examples)} examples cannot be split into 5 folds")
+    if not 2 <= num_folds <= len(examples):
+        raise ValueError(f"num_folds must lie in 2..{len(examples)} (the number of examples), got {num_folds}")
     by_path = np.argsort(examples["path"].to_numpy(dtype=object), kind="stable")
     folds = np.empty(len(examples), dtype=np.int64)
-    folds[np.random.default_rng(seed).permutation(by_path)] = np.arange(len(examples)) % 5
+    folds[np.random.default_rng(seed).permutation(by_path)] = np.arange(len(examples)) % num_folds
     return folds
 
 
@@ -143,8 +143,7 @@ def split_by_clip(
 ) -> Split:
     """Test on one fold and draw the validation examples out of the others, whoever is heard or seen in them.
 
-    As the Common Voice pipeline does, without a seed: of five folds, 64 % of the clips train, 16 % select the epoch and
-    20 % judge. Raises ``ValueError`` as ``split_by_subject`` does, and when a part would be empty.
+    As the Common Voice pipeline does, without a seed. Raises ``ValueError`` as ``split_by_subject`` does.
     """
     _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
@@ -196,8 +195,7 @@ def split_as_published(
 def split_by_image(num_examples: int, seed: int) -> Split:
     """Split as the IMDB pipeline does: all images are shuffled, the last tenth is tested on, whoever is on them.
 
-    ``validation`` is empty: the publication selects its weights on ``test``. The original has no seed. Raises
-    ``ValueError`` for fewer than two examples.
+    ``validation`` is empty. The original has no seed. Raises ``ValueError`` for fewer than two examples.
     """
     num_train = int(0.9 * num_examples)
     if num_train < 1:

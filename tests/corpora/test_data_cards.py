@@ -9,7 +9,7 @@ import pytest
 
 from agegender.cli import main
 from agegender.corpora import adience, catalog, celeba, commonvoice, imdb_wiki, musan_rirs, timit, voxceleb
-from agegender.corpora.cards import BEGIN, END, counts_in, counts_table, write_counts
+from agegender.corpora.cards import BEGIN, END, counts_table, write_counts
 from agegender.corpora.packs import VOICE_PACK, read_fairface, read_utkface, read_voices
 from agegender.miniatures import face_corpora
 from agegender.miniatures.face_corpora import write_celeba
@@ -41,6 +41,15 @@ HEADINGS = [
     "How to get it",
     "Citation",
 ]
+
+
+def counts_in(card):
+    """The table between the markers of a card."""
+    _, begin, rest = card.read_text(encoding="utf-8").partition(BEGIN)
+    inside, end, _ = rest.partition(END)
+    assert begin
+    assert end
+    return inside.strip()
 
 
 @pytest.fixture(scope="module")

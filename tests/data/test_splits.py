@@ -510,8 +510,8 @@ def test_the_validation_part_by_clip_is_drawn_anew_for_each_seed_and_fold():
 
 def test_a_split_by_clip_without_a_part_is_refused():
     examples = people().iloc[:5]
-    with pytest.raises(ValueError, match=r"4 examples cannot be split into 5 folds"):
-        clip_folds(examples.iloc[:4])
+    with pytest.raises(ValueError, match=r"num_folds must lie in 2\.\.5 \(the number of examples\), got 6"):
+        clip_folds(examples, 6)
     with pytest.raises(ValueError, match=r"4 examples cannot be split with a validation share of 0\.1"):
         split_by_clip(examples, clip_folds(examples), 0, 0, 0.1)
     with pytest.raises(ValueError, match=r"must lie above 0 and be at most 0\.5, got 0\.6"):
@@ -524,7 +524,7 @@ def test_a_split_by_clip_without_a_part_is_refused():
 def test_each_fold_draws_validation_clips_of_its_own(seed):
     """Folds of one size: where the clips of the pool that validate stand in its order differs from fold to fold."""
     examples = people(seed).iloc[:200].reset_index(drop=True)
-    folds = clip_folds(examples, seed)
+    folds = clip_folds(examples, 5, seed)
     places = []
     for fold in range(5):
         pool = np.flatnonzero(folds != fold)
