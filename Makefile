@@ -13,6 +13,7 @@ INSTALLED := .venv/.lock-$(SUM)
 LIBRARY := .venv/.library-$(shell cksum < pyproject.toml | tr ' ' -)
 CLUSTER := .venv/.cluster-$(shell cksum < cluster.lock | tr ' ' -)
 STRIP_KEYS := metadata.papermill cell.metadata.papermill
+PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(or $(JOBS),auto) --maxprocesses 8
 NOTEBOOKS = $$(git ls-files '*.ipynb')
 IS_OUR_PYTHON := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
@@ -44,10 +45,10 @@ records: $(LIBRARY) ## Publish finished runs of PRESET=open or paper into book/r
 test: lint unit notebooks ## Lint, types, unit tests, doctests, layout, and every notebook at its smallest size
 
 unit: $(LIBRARY) ## Unit tests, doctests and the layout test only
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) --dist loadfile -m "not slow"
 
 notebooks: $(LIBRARY) ## Every notebook at its smallest size, and the machinery that runs them
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) --dist worksteal -m slow
 
 lint: $(LIBRARY) ## Ruff, mypy, stripped notebooks, allowed imports
 	$(BIN)/ruff check .
@@ -57,8 +58,8 @@ lint: $(LIBRARY) ## Ruff, mypy, stripped notebooks, allowed imports
 	@test -z "$(NOTEBOOKS)" || $(BIN)/nbstripout --verify --extra-keys "$(STRIP_KEYS)" $(NOTEBOOKS)
 	$(BIN)/python -m pytest tests/test_layout.py
 
-portability: $(LIBRARY) ## All tests again as on other machines: one thread, older processors, another zone, locale and umask
-	OMP_NUM_THREADS=1 $(MAKE) unit notebooks
+portability: $(LIBRARY) ## All tests again as on other machines: several threads, older processors, another zone, locale and umask
+	OMP_NUM_THREADS=3 $(MAKE) unit notebooks
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) unit notebooks
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(MAKE) unit notebooks
 	umask 077; TZ=Pacific/Kiritimati LC_ALL=C $(MAKE) unit notebooks
