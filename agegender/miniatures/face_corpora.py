@@ -54,9 +54,7 @@ def write_fairface(into: Path, num_subjects: int = 200, seed: int = 0, size_px: 
     """
 
     def age(years: float) -> str:
-        group = FAIRFACE_9.group_of(years)
-        assert group is not None
-        return FAIRFACE_9.labels[group]
+        return FAIRFACE_9.labels[np.searchsorted(FAIRFACE_9.upper, years, side="right")]
 
     _write_pack(into, "fairface", age, ("age_lo", "age_hi"), (num_subjects, seed, size_px))
 
@@ -110,9 +108,8 @@ def _adience_row(face: Face) -> tuple[str, ...]:
 def write_celeba(into: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 218) -> None:
     """Write a CelebA tree: lists in ``Anno`` and ``Eval``, pictures in ``Img/img_align_celeba``.
 
-    About six pictures for each person, ``size_px`` high and 178/218 of that wide, upright and centred as aligned faces
-    are. The first people are of the training part, a tenth of them each (at least one) of the other two; files are
-    numbered part after part, and in each part the people are mixed. ``Male``, ``Young`` (below `YOUNG_BELOW`) and
+    About six pictures for each person, ``size_px`` high and 178/218 of that wide, upright and centred. A tenth of the
+    people each (at least one) is in the validation and in the test part. ``Male``, ``Young`` (below `YOUNG_BELOW`) and
     what else can be seen in a drawing are true; the other attributes are drawn at random. Raises ``ValueError`` for
     fewer than 3 subjects.
     """
@@ -133,10 +130,7 @@ def write_celeba(into: Path, num_subjects: int = 48, seed: int = 0, size_px: int
 
 
 def _celebrities(num_subjects: int, seed: int) -> list[Subject]:
-    """Return grown people; in each part ages and genders are spread as evenly as their shares allow.
-
-    The fold of a subject is the number of its part.
-    """
+    """Return grown people; the fold of a subject is the number of its part."""
     if num_subjects < 3:
         raise ValueError(f"a miniature of CelebA needs at least 3 subjects, got {num_subjects}")
     num_held_out = max(1, round(num_subjects / 10))

@@ -14,10 +14,7 @@ from agegender.miniatures.subjects import Face, Subject, random_subjects, take_p
 from agegender.miniatures.writing import draw_photo, written_once
 
 FAULTS = {"second face": 0.25, "no face": 0.08, "no gender": 0.03, "no birth": 0.02, "somebody else": 0.04}
-"""The share of rows with each fault: at most one in a row, and none in the first photograph of a person.
-
-``somebody else``: the face of another person was cut out.
-"""
+"""The share of rows with each fault: at most one in a row, and none in the first photograph of a person."""
 
 _DATENUM_AHEAD = 366  # MATLAB counts days from the year 0, Python from the year 1
 _NO_BIRTH = 213  # 31 July of the year 0, a day that the real tables have
@@ -41,8 +38,8 @@ class _Row:
 def write_imdb(into: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 224) -> None:
     """Write ``imdb_crop`` below a folder: ``imdb.mat`` and ``14/nm0000114_rm100004096_1960-5-1_1999.jpg`` etc.
 
-    About six photographs of each person from several years, in which they are as old as birth and year say. The table
-    has the ten fields of the corpus, rows sorted by person, and its faults (`FAULTS`).
+    About six photographs of each person from several years. The table has the ten fields of the corpus, rows sorted by
+    person, and its faults (`FAULTS`).
     """
 
     def path(face: Face, birth: str, year: int) -> str:
@@ -50,7 +47,7 @@ def write_imdb(into: Path, num_subjects: int = 48, seed: int = 0, size_px: int =
         year_month_day = "-".join(str(int(part)) for part in birth.split("-"))  # without leading zeros
         return f"{number % 100:02d}/nm{number:07d}_rm{photo}_{year_month_day}_{year}.jpg"
 
-    _write(into, "imdb", _rows(path, 6, num_subjects, seed), size_px, seed)
+    _write(into, "imdb", path, 6, (num_subjects, seed, size_px))
 
 
 @written_once("wiki_crop")
@@ -64,18 +61,18 @@ def write_wiki(into: Path, num_subjects: int = 48, seed: int = 0, size_px: int =
         page = 10_000_000 + 37 * face.subject.number
         return f"{page % 100:02d}/{page}_{birth}_{year}.jpg"
 
-    _write(into, "wiki", _rows(path, 2, num_subjects, seed), size_px, seed)
+    _write(into, "wiki", path, 2, (num_subjects, seed, size_px))
 
 
-def _rows(path: Callable[[Face, str, int], str], mean_per_subject: float, num_subjects: int, seed: int) -> list[_Row]:
+def _write(
+    into: Path, corpus: str, path: Callable[[Face, str, int], str], mean_per_subject: int, numbers: tuple[int, int, int]
+) -> None:
+    num_subjects, seed, size_px = numbers
     faces = take_photos(random_subjects(num_subjects, seed), seed, mean_per_subject)
     first = {face.subject.number: face for face in reversed(faces)}
     drawn = [_row(face, seed, path, face is first[face.subject.number]) for face in faces]
     found = {row.path: row for row in reversed(drawn)}
-    return sorted(found.values(), key=lambda row: (row.face.subject.number, row.path))
-
-
-def _write(into: Path, corpus: str, rows: list[_Row], size_px: int, seed: int) -> None:
+    rows = sorted(found.values(), key=lambda row: (row.face.subject.number, row.path))
     _write_table(into / f"{corpus}.mat", corpus, rows, size_px)
     for row in rows:
         _draw(row, into / row.path, size_px, seed)

@@ -1,9 +1,6 @@
 """People who do not exist: who they are, and how one photograph of them differs from the next.
 
-A person's features depend on age and gender as in real faces. Children have large eyes that lie low, soft chins and no
-lines; grey hair, lines and high foreheads come with the years, for some earlier than for others; jaws, brows, lips and
-hair differ between the genders on average and overlap. None of it is exact: a model can learn both labels, but cannot
-always be right.
+A person's features depend on age and gender as in real faces: on average, with overlap.
 """
 
 from dataclasses import dataclass

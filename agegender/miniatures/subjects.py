@@ -44,8 +44,7 @@ def random_subjects(num_subjects: int, seed: int) -> list[Subject]:
     """Return people whose ages and genders are as unevenly spread as Adience's, a few of them with its odd labels.
 
     Every eighth subject has a label that is none of the eight groups, every eleventh the gender ``u``. Subjects of one
-    user share an album and a fold; within each fold ages and genders are spread as evenly as their shares allow.
-    Raises ``ValueError`` for fewer than 5 subjects.
+    user share an album and a fold. Raises ``ValueError`` for fewer than 5 subjects.
     """
     if num_subjects < NUM_FOLDS:
         raise ValueError(f"a miniature needs at least {NUM_FOLDS} subjects, got {num_subjects}")
@@ -80,7 +79,7 @@ def _age_label(number: int, rank: float) -> tuple[str, float, float]:
 
 
 def take_photos(subjects: list[Subject], seed: int, mean_per_subject: float = 6.0) -> list[Face]:
-    """Return the faces in the subjects' photographs; about a quarter of the photographs show two people of one album.
+    """Return the faces in the photographs, about a quarter of which show two people of one album.
 
     Each subject is in at least two photographs, and in ``mean_per_subject`` on average.
     """

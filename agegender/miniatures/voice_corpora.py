@@ -39,8 +39,8 @@ _ROOMS = {"smallroom": (0.1, 0.3), "mediumroom": (0.3, 0.6), "largeroom": (0.6, 
 def write_timit(into: Path, num_subjects: int = 24, seed: int = 0) -> None:
     """Write ``TRAIN`` and ``TEST`` with dialect folders, ten clips for each subject, and ``DOC/SPKRINFO.TXT``.
 
-    Clips are SPHERE files at 16 kHz, two to four seconds long: SA1 and SA2, which everybody says, five SX and three
-    SI. Every fourth subject is in ``TEST``.
+    Clips are SPHERE files at 16 kHz, two to four seconds long: SA1, SA2, five SX and three SI. Every fourth subject is
+    in ``TEST``.
     """
     lines = []
     for number, voice in enumerate(random_voices(num_subjects, seed, (20.0, 68.0), 192 / 630)):
@@ -64,7 +64,7 @@ def _facts(voice: Voice, number: int, seed: int) -> str:
 
 
 def _sentences(number: int) -> list[tuple[str, int]]:
-    """Return the names of a subject's sentences, and what is said in each, as a number."""
+    """Return the name of each sentence of a subject, and the number of what is said in it."""
     compact = [(f"SX{3 + (number * 5 + place) % 450}", 1000 + (number * 5 + place) % 450) for place in range(5)]
     diverse = [(f"SI{453 + number * 3 + place}", 2000 + number * 3 + place) for place in range(3)]
     return [("SA1", 1), ("SA2", 2), *compact, *diverse]
@@ -74,9 +74,8 @@ def _sentences(number: int) -> list[tuple[str, int]]:
 def write_commonvoice(into: Path, num_subjects: int = 24, seed: int = 0) -> None:
     """Write ``validated.tsv``, ``train.tsv``, ``dev.tsv``, ``test.tsv`` and ``clips/common_voice_en_<number>.mp3``.
 
-    Ages are the corpus' groups of ten years (``fourties``) and ``seventies``, who are in no group. A few subjects read
-    most clips, as in the corpus: number n reads 12 / (n + 1) clips, two at least. Each subject is in one part; their
-    second clip is in none.
+    Number n reads 12 / (n + 1) clips, two at least, as a few people read most clips of the corpus. Each subject is in
+    one part; their second clip is in none.
     """
     rows: dict[str, list[tuple[str, ...]]] = {"validated": [], "train": [], "dev": [], "test": []}
     for number, voice in enumerate(random_voices(num_subjects, seed, (13.0, 79.0), 0.3)):
@@ -100,12 +99,12 @@ def _row(voice: Voice, number: int, path: str, seed: int) -> tuple[str, ...]:
 
 
 @written_once("voice-svd-so762")
-def write_voicepack(into: Path, num_subjects: int = 24, seed: int = 0, clips_per_subject: int = 4) -> None:
+def write_voicepack(into: Path, num_subjects: int = 24, seed: int = 0) -> None:
     """Write the pack ``voice-svd-so762`` below a folder: ``clips.csv`` and clips at 16 kHz.
 
-    Every third subject is of the source ``so762``: 6 to 43 years old, ``clips_per_subject`` sentences of 1.5 to 3 s.
-    The others are of ``svd``: 18 to 90, one phrase that all say, those above 50 noted as ``disordered`` voices. Every
-    ninth subject is in the part ``val``. Raises ``ValueError`` for fewer than 4 subjects.
+    Every third subject is of the source ``so762``: 6 to 43 years old, four sentences of 1.5 to 3 s. The others are of
+    ``svd``: 18 to 90, one phrase that all say, those above 50 noted as ``disordered``. Every ninth subject is in the
+    part ``val``. Raises ``ValueError`` for fewer than 4 subjects.
     """
     if num_subjects < 4:
         raise ValueError(f"expected at least 4 subjects, two of each source, got {num_subjects}")
@@ -118,7 +117,7 @@ def write_voicepack(into: Path, num_subjects: int = 24, seed: int = 0, clips_per
         source, language, sentence = ("svd", "de", 1) if is_svd else ("so762", "en", None)
         name, seconds = f"{source[:2]}{number:04d}", 9 / voice.syllables_per_s
         split, noted = "train" if number % 9 else "val", "disordered" if is_svd and voice.age > 50 else "normal"
-        for take in range(1 if is_svd else clips_per_subject):
+        for take in range(1 if is_svd else 4):
             path = f"{source}/{name}_{take + 1}.opus"
             samples = speak(voice, seconds, seed=100 * number + take, sentence=sentence)
             write_clip(into / path, samples, 16_000, "OGG", "OPUS")
@@ -128,12 +127,12 @@ def write_voicepack(into: Path, num_subjects: int = 24, seed: int = 0, clips_per
 
 
 @written_once()
-def write_voxceleb(into: Path, num_subjects: int = 24, seed: int = 0, clips_per_video: int = 2) -> None:
+def write_voxceleb(into: Path, num_subjects: int = 24, seed: int = 0) -> None:
     """Write ``vox1_meta.csv``, ``wav/<id>/<video>/<clip>.wav`` (16 kHz, 2 to 3.5 s) and ``veri_test.txt``.
 
-    Three videos of each subject. The last quarter of the subjects (two at least) are the set ``test``, on which the
-    trials are made: half of them of the same subject, from another video. Raises ``ValueError`` for fewer than 4
-    subjects.
+    Three videos of each subject, two clips of each. The last quarter of the subjects (two at least) are the set
+    ``test``, on which the trials are made: half of them of the same subject, from another video. Raises ``ValueError``
+    for fewer than 4 subjects.
     """
     if num_subjects < 4:
         raise ValueError(f"expected at least 4 subjects, got {num_subjects}")
@@ -144,7 +143,7 @@ def write_voxceleb(into: Path, num_subjects: int = 24, seed: int = 0, clips_per_
         meta.append((name, f"Nobody_{number}", voice.gender[0], "None", "test" if is_test else "dev"))
         for video in range(3):
             rng = np.random.default_rng([seed, 14, number, video])
-            for clip in range(clips_per_video):
+            for clip in range(2):
                 path = f"{name}/v{number:04d}{video:03d}drawn/{clip + 1:05d}.wav"
                 samples = speak(voice, float(rng.uniform(2.0, 3.5)), seed=1000 * number + 10 * video + clip)
                 write_clip(into / "wav" / path, samples, 16_000)
@@ -169,7 +168,7 @@ def _trials(clips: list[tuple[str, int, str]], seed: int) -> str:
 def write_musan(into: Path, num_subjects: int = 6, seed: int = 0) -> None:
     """Write ``music/fma``, ``noise/free-sound`` and ``speech/librivox``, ``num_subjects`` recordings of 4 s each.
 
-    At 16 kHz: chords that change, bands of noise that swell, and synthetic voices.
+    Chords that change, bands of noise that swell, and synthetic voices, at 16 kHz.
     """
     for number, voice in enumerate(random_voices(max(2, num_subjects), seed, (20.0, 80.0))[:num_subjects]):
         rng = np.random.default_rng([seed, 16, number])

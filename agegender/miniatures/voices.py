@@ -1,11 +1,8 @@
 """Synthetic voices: people who do not exist, with age and gender in how they sound and an identity that persists.
 
-`TYPICAL` says how voices change over a life, after the literature; single people differ from it by about as much as
-real ones do, so that age and gender can be heard, and neither perfectly. A voice has two halves: a source (vocal folds
-and breath) and a filter (the tube above them).
-
-Source: Fant (1960), Acoustic Theory of Speech Production; the shape of the pulse is that of Rosenberg (1971), Effect of
-glottal pulse shape on the quality of natural vowels, JASA 49.
+A voice has two halves: a source (vocal folds and breath) and a filter (the tube above them). Source: Fant (1960),
+Acoustic Theory of Speech Production; the shape of the pulse is that of Rosenberg (1971), Effect of glottal pulse shape
+on the quality of natural vowels, JASA 49.
 """
 
 from dataclasses import dataclass
@@ -112,8 +109,7 @@ def random_voice(rng: np.random.Generator, age: float, gender: str) -> Voice:
 def random_voices(num_subjects: int, seed: int, ages: tuple[float, float], female_share: float = 0.5) -> list[Voice]:
     """Return ``num_subjects`` people between the two ages in years; the same arguments, the same people.
 
-    Ages and genders are spread as evenly as their number allows, independently of each other. Raises ``ValueError``
-    for fewer than 2 subjects.
+    Ages and genders are spread evenly and independently. Raises ``ValueError`` for fewer than 2 subjects.
     """
     if num_subjects < 2:
         raise ValueError(f"a miniature needs at least 2 subjects, got {num_subjects}")
@@ -129,9 +125,9 @@ def speak(
 ) -> np.ndarray:
     """Return a clip of ``voice``: ``(seconds * rate_hz,)`` float32 within -1 and 1; the same arguments, the same clip.
 
-    ``sentence`` is the number of what is said: two people who say the same sentence make the same syllables; without it
-    ``seed`` decides that too. ``seed`` decides the melody, the loudness, and the channel: a tilt of the spectrum and
-    noise 20 to 45 dB below the voice. Raises ``ValueError`` for less than 0.05 s and for a rate below 8 kHz.
+    ``sentence`` is the number of what is said; without it ``seed`` decides that too, as it does the melody, the
+    loudness, and the channel: a tilt of the spectrum and noise 20 to 45 dB below the voice. Raises ``ValueError`` for
+    less than 0.05 s and for a rate below 8 kHz.
     """
     if not seconds >= _SHORTEST_S or rate_hz < 8000:
         raise ValueError(f"expected at least {_SHORTEST_S} s at 8000 Hz or more, got {seconds} s at {rate_hz} Hz")
@@ -178,9 +174,8 @@ def _melody(voice: Voice, seconds: float, time: np.ndarray, rng: np.random.Gener
     """Return the pitch at each sample in Hz: falling over the clip, with smooth ups and downs."""
     knots = np.linspace(0, seconds, max(3, int(4 * seconds)))
     offset = rng.normal(0, 0.4)  # nobody speaks at the same pitch every day
-    semitones = offset + voice.pitch_range_semitones * (
-        rng.standard_normal(len(knots)) + np.linspace(0.6, -0.6, len(knots))
-    )
+    melody = rng.standard_normal(len(knots)) + np.linspace(0.6, -0.6, len(knots))
+    semitones = offset + voice.pitch_range_semitones * melody
     return voice.pitch_hz * 2 ** (np.interp(time, knots, np.clip(semitones, -9, 9)) / 12)
 
 
@@ -220,8 +215,8 @@ def glottal_pulses(
 def formants_hz(vowel: int, tract_cm: float, shifts: tuple[float, ...], rate_hz: int) -> np.ndarray:
     """Return the formants of a vowel below the highest frequency that ``rate_hz`` can hold, in Hz.
 
-    A tube of another length scales all formants by the same factor. ``shifts`` multiplies the first ones: what
-    differs from person to person at the same length. Above the third, formants are those of an even tube.
+    A tube of another length scales all formants. ``shifts`` multiplies the first ones. Above the third, formants are
+    those of an even tube.
     """
     even = SOUND_CM_PER_S / (4 * tract_cm) * (2 * np.arange(1, 40) - 1)
     found = np.concatenate([np.array(VOWELS_HZ[vowel]) * REFERENCE_CM / tract_cm, even[3:]])

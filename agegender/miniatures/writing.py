@@ -1,7 +1,6 @@
-"""Writing a miniature to disk in the format of a real corpus, so that it is either whole or not there.
+"""Writing a miniature to disk in the format of a real corpus: whole or not at all, and the same bytes each time.
 
-The same arguments write the same bytes. A miniature is complete when its ``miniature.json`` says so; one that is
-already there is not written again, and what a killed run left behind is written anew.
+A miniature is complete when its ``miniature.json`` says so; what a killed run left behind is written anew.
 """
 
 import csv
@@ -95,11 +94,7 @@ def draw_photo(face: Face, path: Path, size_px: int, width_px: int | None = None
 
 
 def write_clip(path: Path, samples: np.ndarray, rate_hz: int, container: str = "WAV", encoding: str = "PCM_16") -> None:
-    """Write ``samples`` (within -1 and 1) to a file of libsndfile's ``container`` and ``encoding``, whatever its name.
-
-    Used here are ``WAV``, ``NIST`` (SPHERE; little-endian, as in TIMIT), ``MP3`` with ``MPEG_LAYER_III`` and ``OGG``
-    with ``OPUS``.
-    """
+    """Write ``samples`` (within -1 and 1) in libsndfile's ``container`` and ``encoding``, whatever the file's name."""
     import soundfile  # here, so that the miniatures of faces do without it
 
     path.parent.mkdir(parents=True, exist_ok=True)

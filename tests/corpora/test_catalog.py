@@ -86,7 +86,7 @@ def test_a_corpus_without_a_usable_example_is_refused_with_the_reason(own_table)
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_timit(folder / "timit", num_subjects=20)
-    write_voicepack(folder, num_subjects=6, clips_per_subject=2)
+    write_voicepack(folder, num_subjects=6)
     return folder
 
 
@@ -129,7 +129,7 @@ def test_timit_has_one_fold_and_its_training_part_is_never_tested(data, tmp_path
 @pytest.mark.parametrize("corpus", ["voicepack", "folder"])
 def test_who_is_in_which_part_does_not_depend_on_which_clips_are_there(tmp_path, corpus):
     if corpus == "voicepack":
-        clips = sorted(write_voicepack(tmp_path, num_subjects=14, clips_per_subject=2).rglob("*.opus"))
+        clips = sorted(write_voicepack(tmp_path, num_subjects=14).rglob("*.opus"))
     else:
         rows = [f"{n}.wav,s{n},{20 + n},{'mf'[n % 2]}" for n in range(14)]
         (tmp_path / "own.csv").write_text("\n".join(["path,subject,age,gender", *rows]) + "\n")

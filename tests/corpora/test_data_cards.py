@@ -140,10 +140,10 @@ def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, ad
         "musan": lambda: musan_rirs.read_musan(write_musan(tmp_path / "musan", num_subjects=1)),
         "rirs": lambda: musan_rirs.read_rirs(write_rirs(tmp_path / "rirs", num_subjects=3)),
         "timit": lambda: timit.read(write_timit(tmp_path / "timit", num_subjects=4), labels_only=True),
-        "voxceleb": lambda: voxceleb.read(write_voxceleb(tmp_path / "vox", num_subjects=4, clips_per_video=1)),
+        "voxceleb": lambda: voxceleb.read(write_voxceleb(tmp_path / "vox", num_subjects=4)),
         **dict.fromkeys(
             ("svd", "speechocean762"),
-            lambda: read_voices(write_voicepack(tmp_path / "pack", num_subjects=4, clips_per_subject=1)),
+            lambda: read_voices(write_voicepack(tmp_path / "pack", num_subjects=4)),
         ),
     }[name]
     fields = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))["recordSet"][0]["field"]

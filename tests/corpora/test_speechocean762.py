@@ -9,16 +9,16 @@ from agegender.miniatures.voice_corpora import write_voicepack
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
-    return write_voicepack(tmp_path_factory.mktemp("packs"), num_subjects=18, seed=3, clips_per_subject=2)
+    return write_voicepack(tmp_path_factory.mktemp("packs"), num_subjects=18, seed=3)
 
 
 def test_its_examples_are_those_of_its_source_in_the_pack_renumbered(pack):
     own, whole = read_speechocean762(pack), read_voices(pack).examples
     expected = whole[whole["source_corpus"] == "speechocean762"]
-    assert len(own) == len(expected) == 12
+    assert len(own) == len(expected) == 24
     assert own.examples["path"].tolist() == expected["path"].tolist()
     assert own.examples["age"].tolist() == expected["age"].tolist()
-    assert own.examples.index.tolist() == list(range(12))
+    assert own.examples.index.tolist() == list(range(24))
     assert set(own.examples["corpus"]) == {own.corpus} == {"speechocean762"}
 
 
