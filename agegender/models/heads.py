@@ -23,9 +23,8 @@ Init = Literal["normal", "xavier", "xavier_weight", "xavier_normal", "torch"]
 class AgeBins(nn.Module):
     """The classes of an age head: the groups of a scheme, or single years.
 
-    Groups are learnt from the target ``"age_group"`` (indices), years, such as ``range(0, 101)``, from ``"age"``
-    (decimal years): an age falls into the bin of its completed years. Raises ``ValueError`` for fewer than two bins,
-    and for a range that does not go up in steps of one year.
+    Groups are learnt from the target ``"age_group"`` (indices), years from ``"age"``: an age falls into the bin of its
+    completed years. Raises ``ValueError`` for fewer than two bins, and for a range with other steps than a year.
     """
 
     years: Tensor
@@ -46,10 +45,7 @@ class AgeBins(nn.Module):
         return len(self.years)
 
     def positions(self, target: Tensor, num_examples: int) -> Tensor:
-        """Return where each label of ``target`` (batch,) lies among the bins, as float32 (batch,).
-
-        For a group it is its index, for an age the years since the first bin, with decimals. Raises as ``checked``.
-        """
+        """Return indices of groups, or years since the first bin, as float32 (batch,); see ``checked``."""
         name = "age in years" if self.is_in_years else "age group"
         return checked(target, self.first, self.first + len(self), num_examples, name) - self.first
 
@@ -181,9 +177,9 @@ class SigmoidHead(ClassHead):
 class RegressionHead(LinearHead):
     """Age as one number, in units of ``unit_years`` years, whose bias starts ``initial_age`` years higher.
 
-    ``loss`` maps ages and targets, both (batch,) in years, to a scalar. With ``year_weights`` (years,), the weights of
-    examples of 0, 1, ... completed years (the last also of all above it), it gets those of the batch as its third
-    argument. They are not saved. Raises ``ValueError`` for weights that are no finite numbers of 0 or more.
+    ``loss`` maps ages and targets, both (batch,) in years, to a scalar. Its third argument are the weights of the batch
+    by ``year_weights`` (years,): of examples of 0, 1, ... completed years, the last also of all above; they are not
+    saved. Raises ``ValueError`` for weights that are no finite numbers of 0 or more.
     """
 
     target = "age"

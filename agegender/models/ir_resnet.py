@@ -47,7 +47,7 @@ class IRResNet(nn.Module):
     ``uses_gate`` adds squeeze and excitation to each block. Weights start as Xavier's normal distribution.
 
     With the published heads (25,088 -> 512 -> 101 and -> 2) the net has 34.59 (18), 44.71 (34) and 64.79 (101) million
-    parameters. What the published code calls ResNet-50 is this ResNet-34.
+    parameters. The published code calls its ResNet-34 ResNet-50.
     """
 
     def __init__(self, depth: Literal[18, 34, 101] = 18, uses_gate: bool = False, dropout: float = 0.5) -> None:

@@ -17,8 +17,8 @@ def label_distribution_loss(
     """Return the DLDL-v2 loss ``sum_k q_k log(q_k / p_k) + expectation_weight * |sum_k k p_k - y|``, batch mean.
 
     ``p`` is the softmax of the logits, ``y`` the position, and ``q`` the normal density with mean ``y`` and standard
-    deviation ``label_std`` at the bins, scaled to sum to 1. The paper has 2 years; for groups, which it does not have,
-    half a group is a natural width. Raises ``ValueError`` for a ``label_std`` that is not above 0.
+    deviation ``label_std`` (2 years in the paper) at the bins, scaled to sum to 1. Raises ``ValueError`` for a
+    ``label_std`` that is not above 0.
 
     Reference: Gao, Zhou, Wu and Geng (2018), "Age estimation using expectation of label distribution learning".
     """

@@ -24,17 +24,14 @@ class LeviHassner(nn.Module):
     """The shared encoder; the defaults are the net of the paper.
 
     ``normalisation`` after the first two poolings: ``"caffe"`` divides by the response of 5 channels, as in the paper;
-    ``"rows"`` is batch normalisation over the rows of the image, as published in Keras, where the axis of the
-    channels was mistaken; ``"channels"`` is batch normalisation over channels, which that code meant.
-    ``pooling`` rounds the size ``"ceil"``, up, as Caffe does (the paper), or ``"floor"``, down (Keras).
-    ``init`` names the initial weights: ``"caffe"`` as in the paper, for pixels of 0 to 255; ``"levi_hassner"`` and
-    ``"glorot"`` are the default and the pretraining of the Keras code, where Keras draws the biases of convolutions
-    (within 0.177, 0.108 and 0.088); ``"he"`` (He and others, 2015, equation 10) keeps the size of the signal from layer
-    to layer where faces are standardised.
+    ``"rows"`` is batch normalisation over the rows of the image, as published in Keras, where the axis was mistaken;
+    ``"channels"`` is that over channels. ``pooling`` rounds the size ``"ceil"``, up (the paper), or ``"floor"``, down
+    (Keras). ``init``: ``"caffe"`` as in the paper, for pixels of 0 to 255; ``"levi_hassner"`` and ``"glorot"`` are the
+    default and the pretraining of the Keras code, where Keras draws the biases of convolutions (within 0.177, 0.108 and
+    0.088); ``"he"`` (He and others, 2015, equation 10) keeps the size of the signal of standardised faces.
 
-    As published in Keras: ``LeviHassner(normalisation="rows", pooling="floor", init="levi_hassner")``. The paper's net
-    has 11,415,048 parameters with an age head of 8 outputs and 11,411,970 with a gender head of 2; the published Keras
-    net 8,859,817 with heads of 8 and 1, of which Keras counts 80 that are moving statistics.
+    The paper's net has 11,415,048 parameters with an age head of 8 outputs and 11,411,970 with a gender head of 2; the
+    published Keras net (``"rows"``, ``"floor"``) 8,859,817 with heads of 8 and 1, 80 of them moving statistics.
     """
 
     def __init__(

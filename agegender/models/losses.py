@@ -16,8 +16,7 @@ def checked(target: Tensor, low: float, high: float, num_examples: int, name: st
     """Return the labels ``target`` (batch,) as float32 if each lies in ``low <= label < high``.
 
     Raises ``ValueError`` when there is not one label for each example, and for the first label outside or NaN. On an
-    accelerator the check would make every step wait: there such a label becomes NaN, and with it the loss, which
-    ``training.fit`` refuses.
+    accelerator, where the check would make every step wait, such a label becomes NaN, and with it the loss.
     """
     if target.shape != (num_examples,):
         raise ValueError(f"expected one {name} for each of {num_examples} examples, got shape {tuple(target.shape)}")
@@ -40,17 +39,15 @@ def cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
 def double_softmax_cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
     """Take the probabilities for logits, so that the softmax acts twice: a fault of the IMDB pipeline.
 
-    The loss of a sure and correct prediction among K classes is then not 0 but ``log(1 + (K - 1) / e)``: 0.3133 for
-    two, 3.6320 for 101.
+    A sure and correct prediction of K classes has a loss of ``log(1 + (K - 1) / e)``: 0.3133 for two, 3.6320 for 101.
     """
     return cross_entropy(logits.float().softmax(1), positions)
 
 
 def clipped_cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
-    """Return the cross-entropy that Keras computes from probabilities in eager mode.
+    """Return the cross-entropy that Keras computes from probabilities in eager mode: ``-log(c_y / sum_k c_k)``.
 
-    Keras clips the softmax, ``c_k = min(max(p_k, e), 1 - e)`` with ``e`` of 1e-7, and TensorFlow takes ``log c`` for
-    logits: ``-log(c_y / sum_k c_k)``, at most 16.12. A probability that is clipped has no gradient.
+    ``c_k = min(max(p_k, e), 1 - e)`` with ``e`` of 1e-7. At most 16.12; a probability that is clipped has no gradient.
     """
     return cross_entropy(logits.float().softmax(1).clamp(KERAS_EPSILON, 1 - KERAS_EPSILON).log(), positions)
 
@@ -58,8 +55,8 @@ def clipped_cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
 def clipped_binary_cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
     """Return Keras' binary cross-entropy of ``logits`` (batch, 1) with ``positions`` of 0 and 1.
 
-    ``-t log(p + e) - (1 - t) log(1 - p + e)`` for ``p`` the sigmoid of the logit, clipped to ``[e, 1 - e]``, where
-    ``e`` is 1e-7. A prediction that is clipped has no gradient.
+    ``-t log(p + e) - (1 - t) log(1 - p + e)`` for ``p`` the sigmoid of the logit, clipped to ``[e, 1 - e]`` with ``e``
+    of 1e-7. A prediction that is clipped has no gradient.
     """
     p = logits[:, 0].float().sigmoid().clamp(KERAS_EPSILON, 1 - KERAS_EPSILON)
     return -(positions * (p + KERAS_EPSILON).log() + (1 - positions) * (1 - p + KERAS_EPSILON).log()).mean()
@@ -72,7 +69,6 @@ def focal_loss(logits: Tensor, positions: Tensor, gamma: float = 2.0) -> Tensor:
 
     Reference: Lin, Goyal, Girshick, He and Dollar (2017), "Focal Loss for Dense Object Detection", ICCV, equation 4.
 
-    >>> import torch
     >>> focal_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([0]))  # 1/4 of log 2
     tensor(0.1733)
     """
@@ -82,8 +78,7 @@ def focal_loss(logits: Tensor, positions: Tensor, gamma: float = 2.0) -> Tensor:
 def focal_loss_of_mean(logits: Tensor, positions: Tensor, gamma: float = 2.0) -> Tensor:
     """Return ``(1 - exp(-L)) ** gamma * L`` with ``L`` the mean cross-entropy of the batch, as the IMDB code has it.
 
-    It weighs whole batches, not examples: within a batch its gradient is that of the cross-entropy, longer or shorter.
-    Errors as in ``focal_loss``, which it equals for a batch of one.
+    It weighs whole batches, not examples. Errors as in ``focal_loss``, which it equals for a batch of one.
     """
     return _focused(cross_entropy(logits, positions), gamma)
 
@@ -102,22 +97,16 @@ def focal_regression_loss(
     ``d`` is the error of ``prediction`` (batch,) against ``target`` (batch,), both in years, counted in units of
     ``unit_years`` years; ``s`` is the logistic function and ``w`` the example's weight of ``weights`` (batch,), 1
     without them. The sum is divided by the number of examples. A ``power`` of 2 is the focal MSE and 1 the focal L1;
-    with ``gamma`` of 0 they are the squared and the absolute error. (The other form of the focal factor,
-    ``tanh(beta |d|)``, is this one with twice the ``beta``.)
-
-    The published TIMIT code counts in units of 100 years: an error of 5 years has a focal factor of 0.005 and not of
-    0.462, and the focal MSE is nearly the cube of the error. Raises ``ValueError`` for unequal shapes, for another
-    power, and for a ``gamma`` that has no finite gradient.
+    with ``gamma`` of 0 they are the squared and the absolute error. The published TIMIT code counts in units of 100
+    years, where the focal MSE is nearly the cube of the error. Raises ``ValueError`` for unequal shapes, another power,
+    and a ``gamma`` that has no finite gradient.
 
     Reference: Yang, Zha, Chen, Wang and Katabi (2021), "Delving into deep imbalanced regression", ICML, "Focal-R".
 
-    >>> import torch
     >>> focal_regression_loss(torch.tensor([35.0]), torch.tensor([30.0]))  # 25 * 0.462
     tensor(11.5529)
     >>> focal_regression_loss(torch.tensor([35.0]), torch.tensor([30.0]), power=1)
     tensor(2.3106)
-    >>> focal_regression_loss(torch.tensor([35.0]), torch.tensor([30.0]), unit_years=100.0)
-    tensor(1.2500e-05)
     """
     if power not in (1, 2):
         raise ValueError(f"power must be 1 (focal L1) or 2 (focal MSE), got {power}")

@@ -1,7 +1,7 @@
 """Speaker verification heads: the angle between two embeddings tells whether they are of one subject.
 
-Logits are cosines between an embedding and the direction of each training subject. In the loss the correct subject has
-to win by a margin. Nothing is decoded: what is used afterwards is the encoder.
+Logits are cosines between an embedding and the direction of each training subject, who has to win by a margin. Nothing
+is decoded: what is used afterwards is the encoder.
 """
 
 import math
@@ -69,8 +69,8 @@ class AMSoftmaxHead(nn.Module):
 class AAMSoftmaxHead(AMSoftmaxHead):
     """Additive margin on the angle: ``scale * cos(angle + margin)`` for the correct subject (ArcFace).
 
-    Beyond ``pi - margin``, where the cosine of the sum would rise again, it is ``cos(angle) - margin * sin(margin)``,
-    which keeps falling, with a step there. The published default is a margin of 0.3 (radians) and a scale of 15.
+    Beyond ``pi - margin``, where the cosine of the sum would rise again, it is ``cos(angle) - margin * sin(margin)``.
+    The published default is a margin of 0.3 (radians) and a scale of 15.
 
     Reference: Deng, Guo, Xue and Zafeiriou (2019), "ArcFace: Additive angular margin loss for deep face recognition",
     CVPR, equation 3; the continuation is of the authors' code.

@@ -14,9 +14,8 @@ class LocalResponseNorm(nn.Module):
 
     ``y_c = x_c * (1 + alpha * sum_{|j - c| <= radius} x_j^2) ** -0.75``, with ``alpha`` not divided by the size of the
     window (TensorFlow's convention; Caffe and ``torch.nn.LocalResponseNorm`` divide it by ``2 * radius + 1``).
-    The sum over neighbours is a 1x1 convolution with a banded matrix: 2.3 to 7.2 times as fast as
-    ``torch.nn.LocalResponseNorm``, forward and backward on a CPU at the shapes of LMTCNN and Levi-Hassner, and also in
-    bfloat16, which that has not there.
+    The sum over neighbours is a 1x1 convolution with a banded matrix: on a CPU 2.3 to 7.2 times as fast as
+    ``torch.nn.LocalResponseNorm`` at the shapes of LMTCNN and Levi-Hassner, and also in bfloat16, which that has not.
 
     Reference: Krizhevsky, Sutskever and Hinton (2012), section 3.3.
     """
@@ -65,10 +64,8 @@ class ShiftBatchNorm(nn.Module):
     """Batch normalisation with a learned shift and no learned scale, as TensorFlow's slim has it by default.
 
     With ``uses_batch_statistics_at_test`` the statistics of the current batch are used at test time too, so that a
-    prediction depends on the other examples of its batch: this is what the published LMTCNN code does. Otherwise the
-    moving averages are used. ``momentum`` is the weight of the newest batch in these. Slim's is 0.001, of which nothing
-    is seen where the averages are not used; where they are, in runs of some hundred steps, such averages would still be
-    near their start, and the newest batch weighs 0.1.
+    prediction depends on the other examples of its batch, as in the published LMTCNN code. Otherwise moving averages
+    are used, in which the newest batch weighs 0.1 (in slim 0.001: after some hundred steps still near their start).
 
     Reference: Ioffe and Szegedy (2015), algorithm 1, with gamma fixed at 1.
     """
@@ -77,10 +74,9 @@ class ShiftBatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, num_channels: int, uses_batch_statistics_at_test: bool, momentum: float = 0.1) -> None:
+    def __init__(self, num_channels: int, uses_batch_statistics_at_test: bool) -> None:
         super().__init__()
         self.uses_batch_statistics_at_test = uses_batch_statistics_at_test
-        self.momentum = momentum
         self.shift = nn.Parameter(torch.zeros(num_channels))
         self.register_buffer("scale", torch.ones(num_channels), persistent=False)
         self.register_buffer("running_mean", torch.zeros(num_channels))
@@ -89,25 +85,15 @@ class ShiftBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (batch, channels, height, width); the shape stays."""
         from_batch = self.training or self.uses_batch_statistics_at_test
-        updates = self.training or not from_batch
-        return functional.batch_norm(
-            x,
-            self.running_mean if updates else None,
-            self.running_var if updates else None,
-            self.scale,
-            self.shift,
-            training=from_batch,
-            momentum=self.momentum,
-            eps=1e-3,
-        )
+        has_averages = self.training or not from_batch
+        mean, variance = (self.running_mean, self.running_var) if has_averages else (None, None)
+        return functional.batch_norm(x, mean, variance, self.scale, self.shift, from_batch, momentum=0.1, eps=1e-3)
 
 
 class RowBatchNorm(nn.BatchNorm2d):
     """Batch normalisation with the statistics, scale and shift of each **row** of the image, over all its channels.
 
-    What Keras computes for ``BatchNormalization(axis=1)`` on (batch, height, width, channels). ``momentum`` is the
-    weight of the newest batch in the moving averages, one minus that of Keras. As in Keras' fused kernel the values
-    are divided by the population's variance, whereas the moving average is fed the variance with ``n - 1``.
+    As Keras' ``BatchNormalization(axis=1)`` on (batch, height, width, channels); ``momentum`` is one minus Keras'.
     """
 
     def forward(self, x: Tensor) -> Tensor:

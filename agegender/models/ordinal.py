@@ -1,7 +1,7 @@
 """Ordinal age heads, which ask of every bin but the last "is this person older than that?": CORAL and CORN.
 
-A label answers each question with 0 or 1. A decimal age answers in part: 30.4 is older than 29 (1), 0.4 older than 30
-and not older than 31 (0), so that the answers add up to the age. Both heads start with all bins equally probable.
+A decimal age answers in part: 30.4 is older than 29 (1), 0.4 older than 30 and not older than 31 (0). Both heads start
+with all bins equally probable.
 """
 
 import torch
@@ -36,8 +36,7 @@ def corn_loss(logits: Tensor, positions: Tensor) -> Tensor:
 class CoralHead(ClassHead):
     """Consistent rank logits, CORAL: one score for each example and one bias for each question.
 
-    The biases of a minimum fall with ``k`` (theorem 1). On the way there they need not: an answer is then read as the
-    smallest one so far.
+    The biases of a minimum fall with ``k`` (theorem 1). Before, an answer is read as the smallest one so far.
 
     Reference: Cao, Mirjalili and Raschka (2020), "Rank consistent ordinal regression for neural networks with
     application to age estimation".

@@ -17,8 +17,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 class SqueezeExcitation(nn.Module):
     """Scale each channel by a gate: mean over the map, linear, ``activation``, linear, sigmoid.
 
-    ``torchvision.ops.SqueezeExcitation`` has 1x1 convolutions in their place: other names and shapes in saved weights,
-    and another initialisation in our encoders.
+    (``torchvision.ops.SqueezeExcitation`` has convolutions instead: another initialisation and other saved weights.)
 
     Reference: Hu, Shen and Sun (2018), "Squeeze-and-Excitation Networks", CVPR.
     """
@@ -40,9 +39,8 @@ class SqueezeExcitation(nn.Module):
 class SelfAttentivePooling(nn.Module):
     """The mean over the frames, weighted by attention (SAP).
 
-    With ``a`` = linear, ReLU, BN, linear of the channels of a frame and ``w`` the softmax of ``a`` over the frames, the
-    result is ``mu = sum_t w_t x_t``, channel by channel. Every channel has weights of its own, as in the TIMIT
-    pipeline; in the paper all channels share one.
+    ``mu = sum_t w_t x_t`` with ``w`` the softmax over the frames of linear, ReLU, BN, linear of a frame. Every channel
+    has weights of its own, as in the TIMIT pipeline; in the paper all channels share one.
 
     Reference: Cai, Chen and Li (2018), "Exploring the encoding layer and loss function in end-to-end speaker and
     language recognition system", Odyssey.

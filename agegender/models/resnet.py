@@ -57,8 +57,8 @@ def imagenet_file(depth: int) -> Path:
 def imagenet_weights(depth: int) -> dict[str, Tensor]:
     """Return torchvision's state of a ResNet-``depth`` trained on ImageNet, classifier included.
 
-    torch.hub downloads the file once and checks its SHA-256, which is checked again on every later call. Raises
-    ``WeightsUnavailableError`` when the file cannot be fetched or is damaged, ``ValueError`` for an unknown depth.
+    torch.hub downloads the file once; its SHA-256 is checked on every call. Raises ``WeightsUnavailableError`` when it
+    cannot be fetched or is damaged, ``ValueError`` for an unknown depth.
     """
     if depth not in ADDRESSES:
         raise ValueError(f"ImageNet weights are known for the depths {sorted(ADDRESSES)}, not {depth}")

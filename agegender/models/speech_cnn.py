@@ -1,7 +1,6 @@
 """CNN v1 of the Common Voice pipeline; layer sizes follow its public notebooks (Common Voice 8.0, six age groups).
 
-A ``heads.ClassHead(..., init="torch")`` of six classes on it makes the published model, whose log-softmax and negative
-log-likelihood are the cross-entropy. So it is with ``speech_sequence.SpeechTCN``.
+A ``heads.ClassHead(..., init="torch")`` of six classes on it makes the published model, as on ``SpeechTCN``.
 """
 
 import torch
@@ -14,10 +13,9 @@ from agegender.models.audio_frontend import NUM_MELS
 class SpeechCNN(nn.Module):
     """Three convolutions on a mel spectrogram of 64 bands, flattened to ``out_features``.
 
-    The published code and its description differ. In the code (``is_as_described=False``) the first convolution has
-    stride 1 and only it is followed by a ReLU: on 512 frames there are 63,240 features, and with a head of six classes
-    393,182 parameters, of which the head has 379,446. In the description the first convolution has stride 2 and each
-    is followed by a ReLU: 15,240 features and 105,182 parameters.
+    In the published code (``is_as_described=False``) the first convolution has stride 1 and only it is followed by a
+    ReLU: on 512 frames 63,240 features, and with a head of six classes 393,182 parameters, 379,446 in the head. In its
+    description the first convolution has stride 2 and each is followed by a ReLU: 15,240 features, 105,182 parameters.
     """
 
     def __init__(self, num_frames: int = 512, is_as_described: bool = False) -> None:

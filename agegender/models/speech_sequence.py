@@ -4,8 +4,8 @@ Layer sizes of ``SpeechTCN`` follow the public notebooks of that project; of its
 and are ours. The published TCN is neither causal nor residual; ``ResidualTCN`` is, after Bai, Kolter and Koltun (2018),
 "An Empirical Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling", section 3.
 
-Spectrograms are (batch, 64, frames) in dB, as ``audio_frontend.DecibelMel`` makes them. They are not normalised (-100
-to 50 dB), so their encoders begin with a batch normalisation of every mel band.
+Spectrograms are (batch, 64, frames) in dB (``audio_frontend.DecibelMel``), not normalised: their encoders begin with a
+batch normalisation of every mel band.
 """
 
 from typing import Literal
@@ -104,13 +104,11 @@ class ResidualTCN(nn.Module):
 class SpeechTCN(nn.Module):
     """TCN v1 and v2: dilated convolutions of two samples on the waveform, each halved in length, and an LSTM.
 
-    Version 1 has six convolutions and no activation function, so that up to the LSTM it is linear but for the pooling;
-    version 2 has eight, with a ReLU after each.
+    Version 1 has six convolutions and no activation function; version 2 has eight, with a ReLU after each.
 
-    ``recurrence="batch"`` is the published code: its LSTM takes the clips of the batch for steps and the frames for its
-    batch, of which the last is kept. So a clip depends on the clips before it in the batch, and with a batch of one, as
-    published, there is no recurrence at all. ``"time"`` runs over the frames of each clip. With a head of six classes
-    there are 12,854 (version 1) or 116,854 (version 2) parameters either way.
+    ``recurrence="batch"`` is the published code: its LSTM takes the clips of the batch for steps, so that a clip
+    depends on those before it, and with a batch of one, as published, there is no recurrence. ``"time"`` runs over the
+    frames of each clip. With a head of six classes there are 12,854 (version 1) or 116,854 (version 2) parameters.
     """
 
     def __init__(self, version: Literal[1, 2] = 2, recurrence: Recurrence = "time") -> None:

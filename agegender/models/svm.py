@@ -1,8 +1,7 @@
 """Support vector machines on a few numbers for each example: the baseline that a network has to beat.
 
 References: Cortes and Vapnik (1995), "Support-Vector Networks"; Drucker and others (1997), "Support Vector Regression
-Machines". Numbers are standardised by the training examples; the kernel is a Gaussian of scikit-learn's default width.
-Nothing is tuned.
+Machines". Numbers are standardised by the training examples; the kernel is a Gaussian. Nothing is tuned.
 """
 
 import numpy as np
