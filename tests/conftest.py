@@ -1,8 +1,12 @@
-"""For all tests: one thread for torch, and no test that needs a GPU where there is none."""
+"""For all tests: one thread for torch, no test that needs a GPU where there is none, no file in the checkout."""
 
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items):
@@ -18,3 +22,13 @@ def pytest_collection_modifyitems(items):
 def one_thread_for_torch():
     if "torch" in sys.modules:  # the tests without torch do not wait for it
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of what a kernel needs of a checkout, so that nothing is written into the real one."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("notebooks", "presets"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder

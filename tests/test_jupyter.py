@@ -28,16 +28,6 @@ def environment_of(folder):
     return os.environ | own
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    """A copy of what a kernel needs of a checkout, so that nothing is written into the real one."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("notebooks", "presets"):
-        shutil.copytree(ROOT / name, folder / name)
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    return folder
-
-
 class Lab:
     """A running server: asked over HTTP, its kernels over their own channels."""
 

@@ -2,8 +2,7 @@
 
 Source: Zhang, Zhang, Li and Qiao (2016), Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
 Networks, IEEE Signal Processing Letters 23(10). The nets and their weights are those of facenet-pytorch (MIT). The
-cascade finds what its own does, and is faster: on one core, 32 drawn pictures of three shapes (``make bench``), 75
-pictures a second against 38 with ``MTCNN.detect`` one by one and 50 in batches of one shape.
+cascade finds what its own does, and is faster: ``make bench`` compares them on 32 drawn pictures.
 """
 
 from collections.abc import Sequence

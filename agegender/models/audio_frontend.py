@@ -34,7 +34,7 @@ class LogMel(nn.Module):
     ``(v - mean) / sqrt(variance + 1e-5)`` with the population's variance. The module has no parameters.
 
     ``uses_log=False`` leaves the logarithm out, as the published text has it; its code reads ``--log_input False`` as
-    true. torchaudio's ``MelSpectrogram`` agrees to 1e-6 and takes 1.4 times as long on a CPU.
+    true. torchaudio's ``MelSpectrogram`` agrees to 1e-6 and is slower on a CPU.
     """
 
     window: Tensor

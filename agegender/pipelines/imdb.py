@@ -20,7 +20,7 @@ from agegender.models.ir_resnet import IRResNet
 from agegender.models.multitask import MultiTaskModel
 from agegender.pipelines.imdb_nets import AGE_WEIGHTS, age_head_of, trunk_of
 from agegender.pipelines.recipes import decay_every, evaluation_batches, training_batches
-from agegender.training.config import TrainingConfig
+from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
 from agegender.training.protocol import Protocol, Shared
 
@@ -68,7 +68,7 @@ class Recipe:
     ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
-    precision: Literal["bf16-mixed", "32-true"]
+    precision: Precision
     softmax_before_loss: bool
     channel_order: Literal["bgr", "rgb"]
     age_of: Literal["years_apart", "mid_year"]

@@ -20,7 +20,7 @@ from agegender.models.levi_hassner import INPUT_PX, LeviHassner
 from agegender.models.losses import clipped_cross_entropy, cross_entropy
 from agegender.models.multitask import MultiTaskModel
 from agegender.pipelines.recipes import decay_every, evaluation_batches, training_batches
-from agegender.training.config import TrainingConfig
+from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
 from agegender.training.protocol import Protocol
 
@@ -50,7 +50,7 @@ class Recipe:
     ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
-    precision: Literal["bf16-mixed", "32-true"]
+    precision: Precision
     normalisation: Literal["caffe", "rows"]
     pooling: Literal["ceil", "floor"]
     init: levi_hassner.Init

@@ -22,7 +22,7 @@ from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
 from agegender.models.multitask import MultiTaskModel
 from agegender.pipelines.recipes import decay_every, evaluation_batches, training_batches
-from agegender.training.config import TrainingConfig
+from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
 from agegender.training.protocol import Protocol
 from agegender.training.testing import OtherTest, other_tests_of_faces
@@ -55,7 +55,7 @@ class Recipe:
     ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
-    precision: Literal["bf16-mixed", "32-true"]
+    precision: Precision
     lrn: Literal["tensorflow", "caffe"]
     uses_batch_statistics_at_test: bool
     test_geometry: Literal["whole", "centre"]

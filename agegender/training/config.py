@@ -81,7 +81,7 @@ class TrainingConfig:
 def precision_here(precision: Precision, device: str = "cpu") -> Precision:
     """Return ``precision`` where the device (``"cpu"`` or ``"cuda"``) has it, else ``"32-true"``: bfloat16 is emulated.
 
-    On an older processor emulation takes four times as long as single precision.
+    On an older processor emulation is slower than single precision.
     """
     if precision == "32-true":
         return precision

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agegender.data.batches import Batch, evaluation_loader, training_loader
+from agegender.data.batches import evaluation_loader, training_loader
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import (
     CHECKPOINT,
@@ -40,7 +40,7 @@ from agegender.training.config import TrainingConfig as TrainingConfig  # for th
 from agegender.training.config import goodness, optimizer_of, precision_here, rate_factor
 from agegender.training.identity import identity_of
 from agegender.training.memory import keep_freed_memory
-from agegender.training.prediction import Prepare
+from agegender.training.prediction import Prepare, on_device
 from agegender.training.prediction import predict as predict  # for those who fit and predict
 
 
@@ -115,7 +115,7 @@ def fit(
     for step, batch in enumerate(watched if not _has_ended(state, config) else (), start + 1):
         model.train()
         torch.manual_seed(_seed_of_step(config.seed, step))  # of dropout
-        batch = _on(device, batch)
+        batch = on_device(batch, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
             losses = model.losses(model(prepare(batch)), batch)
             total = model.total(losses)
@@ -135,10 +135,8 @@ def fit(
         scores, sums = goodness(found, model, config), {}
         line: dict[str, float] = {"step": step, "learning_rate": float(schedule.get_last_lr()[0])}
         line |= {"validation_score": float(np.mean(list(scores.values()))), **found}
-        state.seconds, state.peak_memory_mb = (
-            time.monotonic() - begun,
-            max(state.peak_memory_mb, _peak_memory_mb(device)),
-        )
+        state.seconds = time.monotonic() - begun
+        state.peak_memory_mb = max(state.peak_memory_mb, _peak_memory_mb(device))
         is_finite = all(math.isfinite(value) for value in line.values()) and has_finite_weights(model)
         if int(lost_at_step) or not is_finite:
             state.diverged_at_step = int(lost_at_step) or step
@@ -182,7 +180,7 @@ def _validate(model: MultiTaskModel, prepare: Prepare, validation: Dataset, devi
     sums: dict[str, Tensor] = {}
     num_examples = 0
     for batch in evaluation_loader(validation):
-        batch = _on(device, batch)
+        batch = on_device(batch, device)
         logits = model(prepare(batch))
         count = len(next(iter(logits.values())))
         _add(sums, {f"validation_loss_{task}": count * loss for task, loss in model.losses(logits, batch).items()})
@@ -214,10 +212,6 @@ def _has_ended(state: TrainingState, config: TrainingConfig) -> bool:
 
 def _seed_of_step(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step - 1)).generate_state(1)[0])
-
-
-def _on(device: torch.device, batch: Batch) -> Batch:
-    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def _in_words(line: dict[str, float], num_steps: int, seconds: float) -> str:

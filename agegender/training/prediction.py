@@ -51,10 +51,15 @@ def embeddings(
     return torch.cat(found).cpu().numpy()
 
 
+def on_device(batch: Batch, device: str | torch.device) -> Batch:
+    """Return ``batch`` on ``device``."""
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
 def _crops_of(examples: Dataset, device: str | torch.device, num_workers: int) -> Iterator[tuple[Batch, int]]:
     """Return the batches on ``device``, one row for each crop of a clip, and how many crops a clip has."""
     for loaded in evaluation_loader(examples, num_workers):
-        batch = {name: value.to(device, non_blocking=True) for name, value in loaded.items()}
+        batch = on_device(loaded, device)
         clips = batch.get("clips")
         if clips is None or clips.ndim == 2:
             yield batch, 1

@@ -89,8 +89,8 @@ def _test_last_step(run: BegunRun, model: MultiTaskModel, ask: Callable[[], pd.D
 
 
 def _ask(model: MultiTaskModel, other: OtherTest, device: str | torch.device) -> dict[str, np.ndarray]:
-    kind = torch.device(device).type
-    with _batch_statistics(model) if other.has_batch_statistics else torch.autocast(kind, enabled=other.is_bf16):
+    bf16 = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=other.is_bf16)
+    with _batch_statistics(model) if other.has_batch_statistics else bf16:
         said = [predict(model, prepare, other.examples, device) for prepare in other.inputs]
     return {name: np.stack([answers[name] for answers in said]).mean(0) for name in said[0]}
 

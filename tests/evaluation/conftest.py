@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agegender.evaluation.metrics import group_columns
 from agegender.evaluation.records import Run
 from agegender.labels import ADIENCE_8
 
@@ -67,6 +68,17 @@ def made_up_record(fold=0, seed=0, model="1-1", variant="as_intended"):
         ],
         "reduced": None,
     }
+
+
+def without_age(runs):
+    return [
+        Run(run.folder, run.record | {"scheme": None}, run.predictions.drop(columns=group_columns(run.predictions)))
+        for run in runs
+    ]
+
+
+def together(runs):
+    return pd.concat([run.predictions for run in runs], ignore_index=True)
 
 
 @pytest.fixture

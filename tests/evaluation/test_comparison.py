@@ -17,7 +17,7 @@ from agegender.evaluation.comparison import (
     side_by_side,
 )
 from agegender.evaluation.differences import difference, in_words
-from agegender.evaluation.metrics import EXACT, GENDER_ACCURACY, MAE, ONE_OFF, group_columns
+from agegender.evaluation.metrics import EXACT, GENDER_ACCURACY, MAE, ONE_OFF
 from agegender.evaluation.published import load_published
 from agegender.evaluation.records import Run
 from agegender.evaluation.systems import (
@@ -33,17 +33,7 @@ from agegender.evaluation.systems import (
     title,
 )
 from agegender.labels import ADIENCE_8
-
-
-def without_age(runs):
-    return [
-        Run(run.folder, run.record | {"scheme": None}, run.predictions.drop(columns=group_columns(run.predictions)))
-        for run in runs
-    ]
-
-
-def together(runs):
-    return pd.concat([run.predictions for run in runs], ignore_index=True)
+from tests.evaluation.conftest import together, without_age
 
 
 def test_a_system_is_a_model_in_one_variant(make_runs):

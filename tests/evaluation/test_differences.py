@@ -18,20 +18,10 @@ from agegender.evaluation.differences import (
     why_not_paired,
 )
 from agegender.evaluation.intervals import bootstrap
-from agegender.evaluation.metrics import EXACT, GENDER_ACCURACY, GROUP_UAR, MAE, group_columns
+from agegender.evaluation.metrics import EXACT, GENDER_ACCURACY, GROUP_UAR, MAE
 from agegender.evaluation.records import Run
 from agegender.evaluation.systems import filter_runs
-
-
-def without_age(runs):
-    return [
-        Run(run.folder, run.record | {"scheme": None}, run.predictions.drop(columns=group_columns(run.predictions)))
-        for run in runs
-    ]
-
-
-def together(runs):
-    return pd.concat([run.predictions for run in runs], ignore_index=True)
+from tests.evaluation.conftest import together, without_age
 
 
 def test_only_folds_and_seeds_that_both_have_are_compared(make_runs):
