@@ -19,13 +19,15 @@ class Options(NamedTuple):
     """What can be chosen when a corpus is read. A choice that a corpus does not have is not looked at.
 
     Of ``adience`` the ``subset`` and ``repair_25_23`` (true, so that row numbers mean the same in every variant), of
-    ``imdb`` and ``wiki`` ``age_of`` and ``min_face_score``, of ``folder`` ``scheme``, ``modality`` and ``is_aligned``.
+    ``imdb`` and ``wiki`` ``age_of`` and ``min_face_score``, of ``fairface`` ``has_more``, of ``folder`` ``scheme``,
+    ``modality`` and ``is_aligned``.
     """
 
     subset: str = "joint"
     repair_25_23: bool = True
     age_of: str = "years_apart"
     min_face_score: float | None = None
+    has_more: bool = False
     scheme: AgeScheme | None = None
     modality: str | None = None
     is_aligned: bool = False
@@ -64,8 +66,10 @@ def read(
             return imdb_wiki.read(data, name, options.age_of, options.min_face_score, labels_only, share)
         case "folder":
             return folder.read(data, options.scheme, options.modality, options.is_aligned, share, labels_only)
-        case "fairface" | "utkface":
-            return {"fairface": packs.read_fairface, "utkface": packs.read_utkface}[name](data, cache, share)
+        case "fairface":
+            return packs.read_fairface(data, cache, share, options.has_more)
+        case "utkface":
+            return packs.read_utkface(data, cache, share)
         case "voicepack" | "speechocean762":
             read_pack = packs.read_voices if name == "voicepack" else packs.read_speechocean762
             return read_pack(data, cache, labels_only, share)

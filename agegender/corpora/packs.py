@@ -6,6 +6,8 @@ source go together, so that results are to be given for each ``source_corpus``.
 """
 
 import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,17 +33,21 @@ _AT_ONCE = 1000  # pictures
 _PARTS = {"train": "train", "val": "validation", "": None}
 
 
-def read_fairface(root: Path, cache: Path | None = None, max_quarantined_share: float = 0.05) -> Manifest:
+def read_fairface(
+    root: Path, cache: Path | None = None, max_quarantined_share: float = 0.05, has_more: bool = False
+) -> Manifest:
     """Read the FairFace pack below ``root``: perceived gender and one of nine age groups, no age in years.
 
     ``root`` holds the folder ``face-fairface`` or the archive ``face-fairface.tar.gz``, which is unpacked into
     ``cache``, where the hashes of the pictures are kept too. The extra column ``race_label`` is what annotators wrote.
-    Quarantined are rows with an unknown label, and rows whose picture is missing or unreadable.
+    Quarantined are rows with an unknown label, and rows whose picture is missing or unreadable. With ``has_more`` the
+    faces of the pack ``face-fairface-more`` follow.
 
     Source: Karkkainen and Joo (2021), FairFace, WACV. Raises ``FileNotFoundError`` when there is no pack,
     ``ValueError`` for a broken table or archive, ``TooManyQuarantinedError`` as ``build_manifest`` does.
     """
-    return _read_faces(root, "fairface", FAIRFACE_9, cache, max_quarantined_share)
+    names = ("face-fairface", "face-fairface-more") if has_more else ("face-fairface",)
+    return _read_faces(root, names, FAIRFACE_9, cache, max_quarantined_share)
 
 
 def read_utkface(root: Path, cache: Path | None = None, max_quarantined_share: float = 0.05) -> Manifest:
@@ -51,7 +57,7 @@ def read_utkface(root: Path, cache: Path | None = None, max_quarantined_share: f
 
     Source: Zhang, Song and Qi (2017), Age Progression/Regression by Conditional Adversarial Autoencoder, CVPR.
     """
-    return _read_faces(root, "utkface", None, cache, max_quarantined_share)
+    return _read_faces(root, ("face-utkface",), None, cache, max_quarantined_share)
 
 
 def read_voices(
@@ -114,18 +120,23 @@ def _find(root: Path, name: str, cache: Path | None, table: str) -> Path:
     return folder
 
 
-def _read_faces(root: Path, corpus: str, scheme: AgeScheme | None, cache: Path | None, share: float) -> Manifest:
-    name = f"face-{corpus}"
-    folder = _find(root, name, cache, "faces.csv")
-    table = read_table(folder / "faces.csv", ("file", "subject", "age", "gender", "source"))
+def _read_faces(
+    root: Path, names: Sequence[str], scheme: AgeScheme | None, cache: Path | None, share: float
+) -> Manifest:
+    folders = [_find(root, name, cache, "faces.csv") for name in names]
+    folder = folders[0] if len(folders) == 1 else Path(os.path.commonpath(folders))
+    tables = [_table_of(each, folder) for each in folders]
+    table = (
+        tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+    )  # row numbers are lines of one table
 
     def labels_of(age: str, gender: str) -> dict:
         known = {"age": check_age(float(age))} if scheme is None else {"age_group": scheme.index(age.strip())}
         return known | {"gender": parse_gender(gender)}
 
     labels = parse_rows(labels_of, table["age"], table["gender"])
-    present = is_present(folder, table["file"])
-    hashes = _hashes(folder, table.loc[present, "file"], cache, f"{name}-hashes")
+    present = table["is_present"]
+    hashes = _hashes(folder, table.loc[present, "file"], cache, f"{names[-1]}-hashes")
     reasons = first_reason(
         (~present, "missing file"),
         (~table.index.to_series().isin(hashes.index), "unreadable image"),
@@ -136,11 +147,22 @@ def _read_faces(root: Path, corpus: str, scheme: AgeScheme | None, cache: Path |
     subjects = np.arange(len(table))
     subjects[good] = np.flatnonzero(good)[near_duplicate_groups(of_good, NEAR_DUPLICATE_BITS)]
     rows = labels.drop(columns="reason").assign(
-        path=table["file"], subject=subjects.astype(str), corpus=corpus, modality="face",
-        race_label=_race_labels(folder, table["file"]),
+        path=table["file"], subject=subjects.astype(str), corpus=names[0].removeprefix("face-"), modality="face",
+        race_label=table["race_label"],
     )  # fmt: skip
     manifest = build_manifest(*set_aside(rows, reasons), scheme=scheme, root=folder, max_quarantined_share=share)
     return replace(manifest, has_identities=False, is_aligned=True)
+
+
+def _table_of(pack: Path, folder: Path) -> pd.DataFrame:
+    """Return the table of one pack of faces; what it calls ``file`` begins below ``folder``."""
+    table = read_table(pack / "faces.csv", ("file", "subject", "age", "gender", "source"))
+    below = pack.relative_to(folder).as_posix()
+    return table.assign(
+        is_present=is_present(pack, table["file"]),
+        race_label=_race_labels(pack, table["file"]),
+        file=table["file"] if below == "." else f"{below}/" + table["file"],
+    )
 
 
 def _voice_labels(subject: str, age: str, gender: str, seconds: str, split: str, source: str) -> dict:

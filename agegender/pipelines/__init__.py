@@ -1,4 +1,4 @@
-"""The five published pipelines, one module for each: its recipe, parts, model, input, batches and optimisation."""
+"""The five published pipelines and the two models that ship: recipe, parts, model, input, batches, optimisation."""
 
 from importlib import import_module
 from types import ModuleType
@@ -6,11 +6,15 @@ from types import ModuleType
 PAPERS = ("lmtcnn", "levihassner", "imdb", "timit", "commonvoice")
 
 
-def pipeline_of(paper: str) -> ModuleType:
-    """Return the module of ``paper``; ``ValueError`` for one that is not in ``PAPERS``.
+SHIPPED = ("face", "voice")
+"""The models whose weights come with the package."""
+
+
+def pipeline_of(name: str) -> ModuleType:
+    """Return the module of that name; ``ValueError`` for one that is neither in ``PAPERS`` nor in ``SHIPPED``.
 
     It is imported only here, since the pipelines of voices need packages that those of faces do not.
     """
-    if paper not in PAPERS:
-        raise ValueError(f"unknown pipeline {paper!r}: expected {', '.join(PAPERS)}")
-    return import_module(f"agegender.pipelines.{paper}")
+    if name not in PAPERS + SHIPPED:
+        raise ValueError(f"unknown pipeline {name!r}: expected {', '.join(PAPERS + SHIPPED)}")
+    return import_module(f"agegender.pipelines.{name}")

@@ -1,5 +1,6 @@
 """How a model is fitted: durations, optimiser, learning rate, and which weights are kept."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,8 +20,10 @@ class TrainingConfig:
     No default is the decision of a paper: what is not asked for is not done, and every recipe names its own.
 
     The learning rate falls by ``decay_factor`` every ``decay_every`` steps and, with ``plateau``, whenever that many
-    more validations have brought nothing better. ``bias_factor`` and ``head_factor`` multiply it for the biases and for
-    the heads (a bias of a head has both). ``momentum`` is that of SGD. ``weight_decay`` acts on the kernels of the
+    more validations have brought nothing better. With ``schedule="one_cycle"`` it also rises from a 25th to its full
+    value in the first ``warmup_share`` of the run and falls to 0 at the end, along half a cosine each time (Smith and
+    Topin, 2019, Super-Convergence). ``bias_factor`` and ``head_factor`` multiply it for the biases and for the heads (a
+    bias of a head has both). ``momentum`` is that of SGD. ``weight_decay`` acts on the kernels of the
     encoder (``decays="encoder"``), on all kernels, or on all parameters. ``clip_norm`` bounds the global norm of the
     gradient, ``clip_value`` each of its entries.
 
@@ -40,6 +43,8 @@ class TrainingConfig:
     optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = field(kw_only=True)
     momentum: float = 0.0
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    warmup_share: float = 0.3
     decay_every: int | None = None
     decay_factor: float = 0.1
     plateau: int | None = None
@@ -71,6 +76,7 @@ class TrainingConfig:
             raise ValueError("give clip_norm or clip_value, not both")
         for name, allowed in (
             ("optimizer", ("sgd", "adam")),
+            ("schedule", ("constant", "one_cycle")),
             ("decays", ("encoder", "kernels", "all")),
             ("best_by", ("accuracy", "loss", "every_task", "mae")),
         ):
@@ -150,4 +156,18 @@ def goodness(scores: dict[str, float], model: MultiTaskModel, config: TrainingCo
 def rate_factor(config: TrainingConfig, num_drops: Callable[[], int]) -> Callable[[int], float]:
     """Return the factor of the learning rate at a step; ``num_drops`` tells how often a plateau has lowered it."""
     every = config.decay_every
-    return lambda step: config.decay_factor ** ((step // every if every else 0) + num_drops())
+
+    def factor(step: int) -> float:
+        drops = config.decay_factor ** ((step // every if every else 0) + num_drops())
+        if config.schedule == "constant":
+            return drops
+        return drops * _one_cycle(step / config.num_steps, config.warmup_share)
+
+    return factor
+
+
+def _one_cycle(done: float, warmup_share: float) -> float:
+    """Return the factor after the share ``done`` of a run: from 1/25 up to 1, then down to 0."""
+    if done < warmup_share:
+        return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * done / warmup_share)) / 2
+    return (1 + math.cos(math.pi * (done - warmup_share) / (1 - warmup_share))) / 2

@@ -195,3 +195,23 @@ def test_pictures_that_differ_in_at_most_28_of_256_bits_are_of_one_subject(tmp_p
     monkeypatch.setattr("agegender.corpora.packs.difference_hash", lambda image: next(hashes))
     examples = read_fairface(root, max_quarantined_share=1).examples
     assert (len(examples), examples["subject"].nunique()) == (5, num_subjects)
+
+
+def test_further_faces_follow_those_of_the_pack_and_copies_are_found_across_both(own_packs):
+    shutil.copytree(own_packs / "face-fairface", own_packs / "face-fairface-more")
+    (own_packs / "face-fairface-more/img/00/00007.jpg").unlink()
+    both = read_fairface(own_packs, has_more=True, max_quarantined_share=0.1)
+    assert both.corpus == "fairface"
+    assert len(both) == 119
+    assert both.quarantine["path"].tolist() == ["face-fairface-more/img/00/00007.jpg"]
+    assert all((both.root / path).is_file() for path in both.examples["path"])
+    first, more = (both.examples[both.examples["path"].str.startswith(f"{name}/")] for name in
+                   ("face-fairface", "face-fairface-more"))  # fmt: skip
+    assert first.index.max() < more.index.min()
+    assert set(more["subject"]) <= set(first["subject"])
+    assert more["race_label"].tolist() == first["race_label"].drop(first.index[7]).tolist()
+
+
+def test_further_faces_that_are_not_there_are_asked_for_by_name(packs):
+    with pytest.raises(FileNotFoundError, match="face-fairface-more"):
+        read_fairface(packs, has_more=True)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -208,3 +209,13 @@ def test_the_error_in_years_decides_if_it_is_asked_to_and_there_is_one():
     assert goodness(scores, model, config(best_by="mae")) == pytest.approx({"minus the mean absolute error": -7.5})
     with pytest.raises(ValueError, match="no task has an error in years"):
         goodness({k: v for k, v in SCORES.items() if "_mae_" not in k}, model, config(best_by="mae"))
+
+
+def test_one_cycle_rises_from_a_25th_in_its_warm_up_and_falls_to_zero():
+    one = TrainingConfig(100, 10, 4, learning_rate=0.1, schedule="one_cycle", warmup_share=0.2)
+    factor = rate_factor(one, lambda: 0)
+    expected = {0: 1 / 25, 10: (1 + 1 / 25) / 2, 20: 1.0, 60: 0.5, 40: (1 + np.cos(np.pi / 4)) / 2, 100: 0.0}
+    assert {step: pytest.approx(value, abs=1e-12) for step, value in expected.items()} == {
+        step: factor(step) for step in expected
+    }
+    assert rate_factor(one, lambda: 1)(60) == pytest.approx(0.05)
