@@ -69,11 +69,10 @@ def test_what_the_third_net_is_surer_of_than_80_percent_is_a_face(detector, monk
     """The threshold of the published port; that of the library's own default is 0.7."""
     chances = torch.tensor([0.95, 0.85, 0.805, 0.795, 0.6])
     corners = torch.arange(5)[:, None] * 60.0 + 1
-    boxes = torch.cat([corners, corners, corners + 40, corners + 40], 1)
-    candidates = mtcnn._Candidates(boxes, chances, torch.zeros(5, 4), torch.zeros(5, dtype=torch.int64))
+    boxes = torch.cat([corners, corners, corners + 40, corners + 40, torch.zeros(5, 5)], 1)
     answer = [torch.zeros(5, 4), torch.zeros(5, 10), torch.stack([1 - chances, chances], 1)]
     monkeypatch.setattr(detector, "_ask", lambda net, pixels: answer)
-    (found,) = detector._located([integral_image(np.zeros((400, 400, 3), np.uint8))], candidates)
+    (found,) = detector._located([integral_image(np.zeros((400, 400, 3), np.uint8))], boxes, torch.zeros(5).long())
     np.testing.assert_allclose(found.scores, [0.95, 0.85, 0.805], atol=1e-6)
 
 
