@@ -74,6 +74,6 @@ def read(
             read_pack = packs.read_voices if name == "voicepack" else packs.read_speechocean762
             return read_pack(data, cache, labels_only, share)
         case "musan" | "rirs":
-            return musan_rirs.read_musan(root) if name == "musan" else musan_rirs.read_rirs(root)
+            return musan_rirs.read(root, name)
     module = {"celeba": celeba, "commonvoice": commonvoice, "timit": timit, "voxceleb": voxceleb}[name]
     return module.read(root, labels_only, share)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from agegender.corpora.tables import first_reason, is_present, quarantine_of, refuse_twice, set_aside
+from agegender.corpora.tables import first_reason, is_present, lines_of, quarantine_of, refuse_twice, set_aside
 from agegender.data.manifest import Manifest, build_manifest
 
 ATTRIBUTES, IDENTITIES, PARTS = "list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"
@@ -40,7 +40,12 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
     ``FileNotFoundError``, and ``ValueError`` naming file and line for a list with a fault in its form.
     """
     root = Path(root)
-    pictures = None if labels_only else _folder_of_pictures(root)
+    pictures = None if labels_only else _find(root, PICTURES)
+    if pictures is None and not labels_only:
+        raise FileNotFoundError(
+            f"there is no folder {PICTURES} in {root} or its folders Img or celeba: unpack {PICTURES}.zip there, or "
+            "read labels only (--labels-only)"
+        )
     attributes = _attribute_list(_required(root, ATTRIBUTES))
     lists = {PARTS: _value_list(_required(root, PARTS))}
     identities = _find(root, IDENTITIES)
@@ -76,16 +81,6 @@ def _required(root: Path, name: str) -> Path:
     if path is None:
         raise FileNotFoundError(f"{name} is neither in {root} nor in its folders Anno, Eval or celeba: put it there")
     return path
-
-
-def _folder_of_pictures(root: Path) -> Path:
-    folder = _find(root, PICTURES)
-    if folder is None or not folder.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {PICTURES} in {root} or its folders Img or celeba: unpack {PICTURES}.zip there, or "
-            "read labels only (--labels-only)"
-        )
-    return folder
 
 
 def _rows(attributes: pd.DataFrame, values: dict[str, pd.Series]) -> pd.DataFrame:
@@ -133,7 +128,7 @@ def _attribute_list(path: Path) -> pd.DataFrame:
 
     Returns ``file``, the texts ``Male`` and ``Young``, and ``reason``: what is wrong with the values of the row.
     """
-    lines = _lines(path)
+    lines = lines_of(path)
     number, names = _header(path, lines)
     rows = {}
     for line, fields in lines:
@@ -157,22 +152,11 @@ def _attribute_list(path: Path) -> pd.DataFrame:
 
 def _value_list(path: Path) -> pd.DataFrame:
     """Read a list of one value for each image: ``file`` and ``value`` (text), indexed by line."""
-    rows = dict(_lines(path))
+    rows = dict(lines_of(path))
     for line, fields in rows.items():
         if len(fields) != 2:
             raise ValueError(f"{path}, line {line}: expected a file and one value, found {' '.join(fields)!r}")
     return _checked(path, rows, ["file", "value"])
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the fields of each line that is not blank."""
-    try:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            for line, text in enumerate(file, start=1):
-                if fields := text.split():
-                    yield line, fields
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): is it the list, or an archive?") from error
 
 
 def _header(path: Path, lines: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:

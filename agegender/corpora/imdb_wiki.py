@@ -22,9 +22,7 @@ CORPORA = ("imdb", "wiki")
 AGES = ("years_apart", "mid_year")
 OLDEST = 100
 
-_ORDINAL_AHEAD = 366  # MATLAB counts days from the year 0, which has 366 days, Python's ordinals from the year 1
-_EPOCH = 719163  # the ordinal of 1970-01-01, where numpy's dates begin
-_LAST = 3652059  # the ordinal of 9999-12-31
+_FIRST, _END = 367, 3652426  # MATLAB's numbers of the first day of the years 1 and 10000; 1 is that of the year 0
 
 _FIELDS = ("dob", "photo_taken", "full_path", "gender", "face_score", "second_face_score")
 _PERSON = {"imdb": "celeb_id", "wiki": "name"}  # the field that says who is shown; only IMDB numbers its people
@@ -149,7 +147,7 @@ def _faults(rows: pd.DataFrame) -> pd.Series:
 
 
 def _is_ancient(rows: pd.DataFrame) -> pd.Series:
-    return np.isfinite(rows["dob"]) & (rows["dob"] < _ORDINAL_AHEAD + 1)
+    return np.isfinite(rows["dob"]) & (rows["dob"] < _FIRST)
 
 
 def _filtered(rows: pd.DataFrame, min_face_score: float | None) -> pd.Series:
@@ -226,10 +224,9 @@ def dates(datenums: np.ndarray) -> np.ndarray:
     >>> dates(np.array([736330.0, 0.0]))
     array(['2016-01-01',        'NaT'], dtype='datetime64[D]')
     """
-    ordinals = np.floor(datenums) - _ORDINAL_AHEAD
-    is_date = (ordinals >= 1) & (ordinals <= _LAST)
-    days = np.where(is_date, ordinals - _EPOCH, 0).astype("int64").astype("datetime64[D]")
-    return np.where(is_date, days, np.datetime64("NaT", "D"))
+    is_date = (datenums >= _FIRST) & (datenums < _END)
+    days = np.floor(np.where(is_date, datenums, 1)).astype("int64")
+    return np.where(is_date, np.datetime64("0000-01-01", "D") + (days - 1), np.datetime64("NaT", "D"))
 
 
 def _load(path: Path, variable: str) -> np.ndarray:

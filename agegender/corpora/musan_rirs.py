@@ -15,28 +15,28 @@ from agegender.data.audio_augmentation import AudioAugmentation, published_augme
 from agegender.data.manifest import Manifest, build_manifest
 
 KINDS = ("music", "noise", "speech")
-ROOMS = ("smallroom", "mediumroom", "largeroom")
+_KINDS = {"musan": KINDS, "rirs": ("smallroom", "mediumroom", "largeroom")}
+_FOLDERS = {"musan": ("musan",), "rirs": ("simulated_rirs", "RIRS_NOISES/simulated_rirs")}
 
 
-def read_musan(root: Path) -> Manifest:
-    """List the recordings ``<kind>/<source>/*.wav`` of MUSAN in ``root``, or in its folder ``musan``.
+def read(root: Path, corpus: str) -> Manifest:
+    """List the recordings ``<kind>/<source>/*.wav`` of ``musan``, or the impulse responses of ``rirs``.
 
-    Extra columns: ``kind`` (``music``, ``noise`` or ``speech``) and ``source``. Raises ``FileNotFoundError`` when a
-    kind is missing.
+    They lie in ``root``, ``root/musan``, ``root/simulated_rirs`` or ``root/RIRS_NOISES/simulated_rirs``. Extra columns:
+    ``kind`` (``music``, ``noise`` or ``speech``; of rooms ``smallroom``, ``mediumroom`` or ``largeroom``) and
+    ``source`` (or room). Raises ``FileNotFoundError`` when a kind is missing.
     """
-    return _read(_base(Path(root), "musan", KINDS), "musan", KINDS)
-
-
-def read_rirs(root: Path) -> Manifest:
-    """List the impulse responses ``<size>/<room>/*.wav`` below ``simulated_rirs`` in ``root`` or ``root/RIRS_NOISES``.
-
-    Extra columns: ``kind`` (``smallroom``, ``mediumroom`` or ``largeroom``) and ``source`` (the room). ``subject`` is
-    the room. Raises ``FileNotFoundError`` when a size is missing.
-    """
-    root = Path(root)
-    places = [root / "simulated_rirs", root / "RIRS_NOISES/simulated_rirs"]
-    base = next((place for place in places if place.is_dir()), root)
-    return _read(_base(base, "simulated_rirs", ROOMS), "rirs", ROOMS)
+    places = [Path(root) / name for name in _FOLDERS[corpus]]
+    base = next((place for place in places if place.is_dir()), Path(root))
+    found = {kind: list((base / kind).glob("*/*.wav")) for kind in _KINDS[corpus]}
+    if missing := [kind for kind, paths in found.items() if not paths]:
+        raise FileNotFoundError(f"{base} has no {missing[0]}/*/*.wav: unpack the whole corpus there")
+    paths = sorted(path.relative_to(base) for each in found.values() for path in each)
+    rows = pd.DataFrame([(p.as_posix(), *p.parts[:2]) for p in paths], columns=["path", "kind", "source"], dtype="str")
+    subject = [path.stem if corpus == "musan" else path.parent.as_posix() for path in paths]
+    return build_manifest(
+        rows.assign(subject=subject, corpus=corpus, modality="voice"), root=base, has_identities=False
+    )
 
 
 def read_augmentation(data: Path, cache: Path) -> AudioAugmentation | None:
@@ -53,24 +53,7 @@ def read_augmentation(data: Path, cache: Path) -> AudioAugmentation | None:
             f"{missing[0]} does not exist: what surrounds voices is made of both musan and rirs; put it there, or take "
             "the other folder away to train without"
         )
-    sounds, rooms = cache_clips(read_musan(folders[0]), cache), cache_clips(read_rirs(folders[1]), cache)
+    sounds, rooms = (cache_clips(read(folder, folder.name), cache) for folder in folders)
     kind = sounds.manifest.examples["kind"].to_numpy()
     of_kind = (sounds.select(np.flatnonzero(kind == name)) for name in ("music", "speech", "noise"))
     return published_augmentation(rooms, *of_kind)
-
-
-def _base(root: Path, name: str, kinds: tuple[str, ...]) -> Path:
-    base = root / name if (root / name).is_dir() else root
-    missing = [kind for kind in kinds if not any((base / kind).glob("*/*.wav"))]
-    if missing:
-        raise FileNotFoundError(f"{base} has no {missing[0]}/*/*.wav: unpack the whole corpus there")
-    return base
-
-
-def _read(base: Path, corpus: str, kinds: tuple[str, ...]) -> Manifest:
-    paths = sorted(path.relative_to(base) for kind in kinds for path in (base / kind).glob("*/*.wav"))
-    rows = pd.DataFrame([(p.as_posix(), *p.parts[:2]) for p in paths], columns=["path", "kind", "source"], dtype="str")
-    subject = [path.stem if corpus == "musan" else path.parent.as_posix() for path in paths]
-    return build_manifest(
-        rows.assign(subject=subject, corpus=corpus, modality="voice"), root=base, has_identities=False
-    )

@@ -5,7 +5,7 @@ Rows are indexed by their line in the file (the header is line 1), so that a fau
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +41,22 @@ def read_table(
     if not rows:
         raise ValueError(f"{path} has a header and no rows")
     return pd.DataFrame(rows, columns=header, index=[line for line, _ in lines[1:]], dtype="str")
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and fields (between blanks) of each line that is not blank, one at a time: lists can be long.
+
+    Raises ``FileNotFoundError``, and ``ValueError`` for a file that is not UTF-8 text.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for line, text in enumerate(file, start=1):
+                if fields := text.split():
+                    yield line, fields
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): is it the list, or an archive?") from error
 
 
 def parse_rows(parse: Callable[..., dict], *columns: pd.Series) -> pd.DataFrame:

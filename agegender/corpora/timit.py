@@ -4,9 +4,8 @@ Source: Garofolo, Lamel, Fisher, Fiscus, Pallett and Dahlgren (1993), DARPA TIMI
 corpus, NISTIR 4930; the files are those of the release LDC93S1 and of the copies that unpack them otherwise.
 """
 
-import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +16,6 @@ from agegender.labels import check_age, parse_gender
 
 DAYS_PER_YEAR = 365.25
 _PARTS = {"TRN": "train", "TST": "test"}
-_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2})")
 
 
 def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0.05) -> Manifest:
@@ -76,12 +74,8 @@ def age_at(born: str, recorded: str) -> float:
 def _day(text: str) -> date | None:
     if "?" in text:
         return None
-    found = _DATE.fullmatch(text)
     try:
-        if found is None:
-            raise ValueError
-        month, day, year = map(int, found.groups())
-        return date(1900 + year, month, day)
+        return datetime.strptime(f"{text[:-2]}19{text[-2:]}", "%m/%d/%Y").date()
     except ValueError:
         raise ValueError(f"date {text!r} is not month/day/year") from None
 

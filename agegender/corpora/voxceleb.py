@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.corpora.tables import parse_rows, quarantine_of, read_table, refuse_twice, set_aside
+from agegender.corpora.tables import lines_of, parse_rows, quarantine_of, read_table, refuse_twice, set_aside
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.labels import parse_gender
 
@@ -49,14 +49,14 @@ def trials(path: Path, manifest: Manifest) -> pd.DataFrame:
     """Read a list of trials: ``1 <clip> <clip>`` on each line, 1 for the same subject, 0 for two.
 
     Returns ``is_same`` (bool) and ``first`` and ``second``, the row numbers of the clips in ``manifest``. Raises
-    ``FileNotFoundError`` for a missing list, and ``ValueError`` naming file, line and value for a line of another form,
-    a clip that is not in the manifest and a 0 or 1 that the subjects of the manifest contradict.
+    ``FileNotFoundError`` for a missing list, and ``ValueError`` naming file, line and value for an empty one, a line of
+    another form, a clip that is not in the manifest and a 0 or 1 that the subjects of the manifest contradict.
     """
     rows = {clip: row for row, clip in enumerate(manifest.examples["clip"])}
     subject = manifest.examples["subject"].to_numpy()
     found = []
-    for line, fields in _lines(Path(path)):
-        if fields[0] not in ("0", "1"):
+    for line, fields in lines_of(Path(path)):
+        if len(fields) != 3 or fields[0] not in ("0", "1"):
             raise ValueError(f"{path}, line {line}: expected 0 or 1 and two clips, found {' '.join(fields)!r}")
         for clip in fields[1:]:
             if clip not in rows:
@@ -68,6 +68,8 @@ def trials(path: Path, manifest: Manifest) -> pd.DataFrame:
         if is_same != (subject[first] == subject[second]):
             raise ValueError(f"{path}, line {line}: says {fields[0]}, but the subjects are {fields[1]} and {fields[2]}")
         found.append((is_same, first, second))
+    if not found:
+        raise ValueError(f"{path} is empty")
     return pd.DataFrame(found, columns=["is_same", "first", "second"])
 
 
@@ -91,16 +93,3 @@ def _clips(root: Path) -> pd.DataFrame:
     rows = [(p.relative_to(root).as_posix(), p.parts[-3], p.parts[-2], "/".join(p.parts[-3:])) for p in paths]
     table = pd.DataFrame(rows, columns=["path", "subject", "video", "clip"], dtype="str")
     return table.sort_values(["clip", "path"], ignore_index=True)
-
-
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Return number and fields of each line that is not blank."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    lines = [(line, text.split()) for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)]
-    for line, fields in lines:
-        if fields and len(fields) != 3:
-            raise ValueError(f"{path}, line {line}: expected 3 fields, found {' '.join(fields)!r}")
-    if not any(fields for _, fields in lines):
-        raise ValueError(f"{path} is empty")
-    return [(line, fields) for line, fields in lines if fields]

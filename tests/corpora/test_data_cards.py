@@ -137,8 +137,8 @@ def test_the_fields_of_a_croissant_file_are_the_columns_of_the_manifest(name, ad
         "fairface": lambda: read_fairface(packs),
         "utkface": lambda: read_utkface(packs),
         "commonvoice": lambda: commonvoice.read(write_commonvoice(tmp_path / "cv", num_subjects=2)),
-        "musan": lambda: musan_rirs.read_musan(write_musan(tmp_path / "musan", num_subjects=1)),
-        "rirs": lambda: musan_rirs.read_rirs(write_rirs(tmp_path / "rirs", num_subjects=3)),
+        "musan": lambda: musan_rirs.read(write_musan(tmp_path / "musan", num_subjects=1), "musan"),
+        "rirs": lambda: musan_rirs.read(write_rirs(tmp_path / "rirs", num_subjects=3), "rirs"),
         "timit": lambda: timit.read(write_timit(tmp_path / "timit", num_subjects=4), labels_only=True),
         "voxceleb": lambda: voxceleb.read(write_voxceleb(tmp_path / "vox", num_subjects=4)),
         **dict.fromkeys(

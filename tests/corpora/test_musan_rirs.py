@@ -18,26 +18,26 @@ def rirs(tmp_path_factory):
 
 
 def test_recordings_are_listed_by_kind_whether_the_folder_itself_or_the_one_above_is_given(musan):
-    manifest = musan_rirs.read_musan(musan)
+    manifest = musan_rirs.read(musan, "musan")
     assert manifest.examples["kind"].value_counts().to_dict() == {"music": 2, "noise": 2, "speech": 2}
     assert set(manifest.examples["source"]) == {"fma", "free-sound", "librivox"}
-    assert manifest.hash() == musan_rirs.read_musan(musan.parent).hash()
+    assert manifest.hash() == musan_rirs.read(musan.parent, "musan").hash()
     assert not manifest.has_identities
     assert manifest.examples[["age", "age_group", "gender"]].isna().all(axis=None)
     assert all(soundfile.info(manifest.root / path).samplerate == 16_000 for path in manifest.examples["path"])
 
 
 def test_rooms_are_listed_by_size_and_a_room_is_a_subject(rirs):
-    manifest = musan_rirs.read_rirs(rirs)
+    manifest = musan_rirs.read(rirs, "rirs")
     assert manifest.examples["kind"].value_counts().to_dict() == {"smallroom": 4, "mediumroom": 2, "largeroom": 2}
     assert manifest.examples["subject"].nunique() == 4
-    assert manifest.hash() == musan_rirs.read_rirs(rirs.parent).hash()
-    assert manifest.hash() == musan_rirs.read_rirs(rirs / "simulated_rirs").hash()
+    assert manifest.hash() == musan_rirs.read(rirs.parent, "rirs").hash()
+    assert manifest.hash() == musan_rirs.read(rirs / "simulated_rirs", "rirs").hash()
 
 
 def test_a_response_starts_with_its_strongest_sample_and_larger_rooms_sound_longer(rirs):
     lengths = {}
-    for kind, path in musan_rirs.read_rirs(rirs).examples[["kind", "path"]].to_numpy():
+    for kind, path in musan_rirs.read(rirs, "rirs").examples[["kind", "path"]].to_numpy():
         response, rate_hz = soundfile.read(rirs / "simulated_rirs" / path)
         assert np.argmax(np.abs(response)) < 0.02 * rate_hz
         left = np.cumsum(response[::-1] ** 2)[::-1]
@@ -46,17 +46,16 @@ def test_a_response_starts_with_its_strongest_sample_and_larger_rooms_sound_long
 
 
 @pytest.mark.parametrize(
-    ("read", "message"),
-    [(musan_rirs.read_musan, r"has no music/\*/\*.wav"), (musan_rirs.read_rirs, r"has no smallroom/\*/\*.wav")],
+    ("corpus", "message"), [("musan", r"has no music/\*/\*.wav"), ("rirs", r"has no smallroom/\*/\*.wav")]
 )
-def test_a_corpus_that_is_not_whole_is_refused(read, message, tmp_path):
+def test_a_corpus_that_is_not_whole_is_refused(corpus, message, tmp_path):
     with pytest.raises(FileNotFoundError, match=message):
-        read(tmp_path)
+        musan_rirs.read(tmp_path, corpus)
 
 
 def test_the_same_arguments_write_the_same_sounds(musan, tmp_path):
     again = write_musan(tmp_path / "again", num_subjects=2, seed=1)
-    for path in musan_rirs.read_musan(musan).examples["path"]:
+    for path in musan_rirs.read(musan, "musan").examples["path"]:
         assert (again / path).read_bytes() == (musan / path).read_bytes()
 
 

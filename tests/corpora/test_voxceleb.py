@@ -77,7 +77,7 @@ def test_trials_are_row_numbers_in_the_order_of_the_list(tree, tmp_path):
     ("text", "message"),
     [
         (f"1 {CLIPS[0]} id10001/v9/00001.wav", r"t.txt, line 2: clip 'id10001/v9/00001.wav' is not among the 4 clips"),
-        (f"1 {CLIPS[0]}", r"t.txt, line 2: expected 3 fields, found '1 "),
+        (f"1 {CLIPS[0]}", r"t.txt, line 2: expected 0 or 1 and two clips, found '1 "),
         (f"same {CLIPS[0]} {CLIPS[1]}", r"t.txt, line 2: expected 0 or 1 and two clips, found 'same"),
         (f"0 {CLIPS[0]} {CLIPS[1]}", r"t.txt, line 2: says 0, but the subjects are"),
         (f"1 {CLIPS[0]} {CLIPS[2]}", r"t.txt, line 2: says 1, but the subjects are"),
