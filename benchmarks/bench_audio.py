@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from agegender.data.audio import Crop, RandomCrop, cache_clips
 from agegender.data.audio_augmentation import published_augmentation
-from agegender.data.batches import Batch, TrainingBatches, targets_of, training_loader
+from agegender.data.batches import Batch, TrainingBatches, loader, targets_of
 from agegender.data.cache import ExampleCache
 from agegender.data.manifest import Manifest, build_manifest
 from agegender.data.samplers import ShuffledSampler
@@ -88,7 +88,7 @@ class Ours:
 
     def batches(self, stream: TrainingBatches) -> Iterator[Batch]:
         """Batches of one epoch, on the device."""
-        for batch in training_loader(stream, 0, self.num_steps):
+        for batch in loader(stream, range(self.num_steps)):
             yield {name: value.to(DEVICE, non_blocking=True) for name, value in batch.items()}
 
     def features(self) -> None:

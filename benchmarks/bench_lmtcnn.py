@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from agegender.corpora import catalog
-from agegender.data.batches import Batch, TrainingBatches, targets_of, training_loader
+from agegender.data.batches import Batch, TrainingBatches, loader, targets_of
 from agegender.data.cache import ExampleCache
 from agegender.data.images import Augmentation, cache_images, standardise
 from agegender.data.manifest import Manifest
@@ -33,7 +33,7 @@ class Ours(TrainedModel):
 
     def batches(self) -> Iterator[Batch]:
         """Augmented, standardised batches of one epoch, on the device."""
-        for batch in training_loader(self.faces, 0, self.num_steps):
+        for batch in loader(self.faces, range(self.num_steps)):
             here = {name: value.to(DEVICE, non_blocking=True) for name, value in batch.items()}
             yield here | {"inputs": standardise(here["images"], here["contrast"])}
 

@@ -1,14 +1,14 @@
 """Batches as pure functions of a seed and a step, so that a run can stop anywhere and go on as if it had not."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from agegender.data.cache import ExampleCache
 from agegender.data.samplers import Draws, ShuffledSampler
@@ -146,30 +146,14 @@ class EvaluationBatches(_Batches):
         return {"batch_size": self.batch_size, **stored, **self.transform.settings, "seed": seed}
 
 
-class Steps(Sampler[int]):
-    """The steps ``start`` to ``stop`` - 1, with the length of the whole run, as a resumed trainer counts it."""
-
-    def __init__(self, start: int, stop: int) -> None:
-        self.start, self.stop = start, stop
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.stop))
-
-    def __len__(self) -> int:
-        return self.stop
-
-
-def training_loader(batches: Dataset, start: int, stop: int, num_workers: int = 0) -> DataLoader:
-    """Load the batches of steps ``start`` to ``stop`` - 1; the number of workers does not change them."""
-    sampler = Steps(start, stop)
-    return DataLoader(batches, batch_size=None, sampler=sampler, num_workers=num_workers, **_extras(num_workers))
-
-
-def evaluation_loader(batches: Dataset, num_workers: int = 0) -> DataLoader:
-    """Load the batches of an evaluation in order."""
-    return DataLoader(batches, batch_size=None, shuffle=False, num_workers=num_workers, **_extras(num_workers))
-
-
-def _extras(num_workers: int) -> dict:
-    extras: dict = {"pin_memory": torch.cuda.is_available()}
-    return extras | {"persistent_workers": True, "prefetch_factor": 4} if num_workers else extras
+def loader(batches: Dataset, steps: range | None = None, num_workers: int = 0) -> DataLoader:
+    """Load the batches of ``steps``, or all; the number of workers does not change them."""
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=steps,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        prefetch_factor=4 if num_workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agegender.data.batches import evaluation_loader, training_loader
+from agegender.data.batches import loader
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.checkpoints import (
     CHECKPOINT,
@@ -108,7 +108,7 @@ def fit(
     else:
         save_weights(model, folder / WEIGHTS)  # what is left of a run that diverges before its first validation
     begun, events = time.monotonic() - state.seconds, SummaryWriter(str(folder / "events"))
-    batches = training_loader(training, start, config.num_steps, num_workers)
+    batches = loader(training, range(start, config.num_steps), num_workers)
     sums: dict[str, Tensor] = {}
     lost_at_step = torch.zeros((), dtype=torch.int64, device=device)  # read at validations, not at each step
     watched = tqdm(batches, initial=start, total=config.num_steps, disable=not sys.stderr.isatty())
@@ -179,7 +179,7 @@ def _validate(model: MultiTaskModel, prepare: Prepare, validation: Dataset, devi
     model.eval()
     sums: dict[str, Tensor] = {}
     num_examples = 0
-    for batch in evaluation_loader(validation):
+    for batch in loader(validation):
         batch = on_device(batch, device)
         logits = model(prepare(batch))
         count = len(next(iter(logits.values())))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from agegender.data.batches import Batch, evaluation_loader
+from agegender.data.batches import Batch, loader
 from agegender.models.multitask import MultiTaskModel
 
 PRECISION = "32-true"
@@ -58,7 +58,7 @@ def on_device(batch: Batch, device: str | torch.device) -> Batch:
 
 def _crops_of(examples: Dataset, device: str | torch.device, num_workers: int) -> Iterator[tuple[Batch, int]]:
     """Return the batches on ``device``, one row for each crop of a clip, and how many crops a clip has."""
-    for loaded in evaluation_loader(examples, num_workers):
+    for loaded in loader(examples, num_workers=num_workers):
         batch = on_device(loaded, device)
         clips = batch.get("clips")
         if clips is None or clips.ndim == 2:

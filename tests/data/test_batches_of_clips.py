@@ -4,7 +4,7 @@ import torch
 
 from agegender.data.audio import Crop, EvenCrops, RandomCrop
 from agegender.data.audio_augmentation import AddedSound, AudioAugmentation, Reverberation
-from agegender.data.batches import EvaluationBatches, TrainingBatches, evaluation_loader, training_loader
+from agegender.data.batches import EvaluationBatches, TrainingBatches, loader
 from agegender.data.samplers import DistinctSubjectSampler, Draws, ShuffledSampler
 
 LENGTHS = (50, 7, 30, 20, 21, 90, 33)
@@ -118,7 +118,7 @@ def test_the_size_of_the_batch_cuts_the_stream_of_clips_and_changes_none(clips, 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
 def test_the_number_of_workers_does_not_change_the_batches(clips, around, num_workers):
-    loaded = list(training_loader(training(clips, around=around), 4, 9, num_workers))
+    loaded = list(loader(training(clips, around=around), range(4, 9), num_workers))
     assert len(loaded) == 5
     for step, batch in zip(range(4, 9), loaded, strict=True):
         assert_same_batch(batch, training(clips, around=around)[step])
@@ -190,7 +190,7 @@ def test_the_fingerprint_changes_with_whatever_changes_the_batches(cache_of, cli
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(3, [3, 3, 1]), (7, [7]), (9, [7])])
 def test_an_evaluation_counts_every_example_once_in_order(clips, batch_size, sizes):
-    batches = list(evaluation_loader(evaluation(clips, batch_size, crop=Crop(20))))
+    batches = list(loader(evaluation(clips, batch_size, crop=Crop(20))))
     assert [len(batch["clips"]) for batch in batches] == sizes
     assert torch.cat([batch["age"] for batch in batches]).tolist() == list(range(7))
     assert (torch.cat([batch["clips"] for batch in batches])[:, 0] // 100).tolist() == list(range(1, 8))

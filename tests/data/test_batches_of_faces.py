@@ -6,11 +6,9 @@ from torch.testing import assert_close
 
 from agegender.data.batches import (
     EvaluationBatches,
-    Steps,
     TrainingBatches,
-    evaluation_loader,
+    loader,
     targets_of,
-    training_loader,
 )
 from agegender.data.cache import examples_in_memory
 from agegender.data.images import Augmentation, CentreCrop, cache_images, standardise
@@ -193,7 +191,7 @@ def test_the_same_example_looks_different_in_another_epoch():
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_the_number_of_workers_does_not_change_the_batches(num_workers):
     faces = training(augmentation=Augmentation(9))
-    loaded = list(training_loader(faces, start=4, stop=11, num_workers=num_workers))
+    loaded = list(loader(faces, range(4, 11), num_workers))
     assert len(loaded) == 7
     for step, batch in zip(range(4, 11), loaded, strict=True):
         assert_same_batch(batch, training(augmentation=Augmentation(9))[step])
@@ -208,12 +206,6 @@ def test_the_generators_of_numpy_and_torch_are_neither_asked_nor_moved():
     assert np.random.get_state()[2] == before[1]  # noqa: NPY002
     torch.manual_seed(4)
     assert_same_batch(training(augmentation=Augmentation(9))[0], batch)
-
-
-def test_resumed_steps_count_the_length_of_the_whole_run():
-    steps = Steps(4, 11)
-    assert list(steps) == [4, 5, 6, 7, 8, 9, 10]
-    assert len(steps) == 11
 
 
 def fingerprinted(images=None, rows=None, batch_size=3, seed=0, augmentation=None, **targets):
@@ -258,7 +250,7 @@ def test_the_fingerprint_changes_with_the_files_of_the_cache_and_not_with_its_fo
 @pytest.mark.parametrize(("num_examples", "batch_size", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 5, [2])])
 def test_an_evaluation_counts_every_example_once_in_order(num_examples, batch_size, sizes):
     faces = evaluation(num_examples, batch_size)
-    batches = list(evaluation_loader(faces))
+    batches = list(loader(faces))
     assert len(faces) == len(batches) == len(sizes)
     assert [len(batch["images"]) for batch in batches] == sizes
     assert torch.cat([batch["age_group"] for batch in batches]).tolist() == list(range(num_examples))
@@ -266,7 +258,7 @@ def test_an_evaluation_counts_every_example_once_in_order(num_examples, batch_si
 
 
 def test_an_evaluation_with_workers_is_the_same():
-    alone, helped = (list(evaluation_loader(evaluation(), num_workers)) for num_workers in (0, 2))
+    alone, helped = (list(loader(evaluation(), num_workers=num_workers)) for num_workers in (0, 2))
     for batch, other in zip(alone, helped, strict=True):
         assert_same_batch(batch, other)
 
