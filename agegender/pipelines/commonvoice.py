@@ -18,7 +18,7 @@ from agegender.models.heads import AgeBins, ClassHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.speech_cnn import SpeechCNN
 from agegender.models.speech_sequence import Recurrence, ResidualTCN, SpeechBiGRU, SpeechRNN, SpeechTCN
-from agegender.pipelines.recipes import evaluation_batches, training_batches, with_overrides
+from agegender.pipelines.recipes import config_of, evaluation_batches, training_batches, with_overrides
 from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
 from agegender.training.protocol import Protocol
@@ -31,7 +31,7 @@ NUM_UNIFORMS = SHIFT_UNIFORMS + MASK_UNIFORMS  # that augment one spectrogram
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every decision in which the published age groups from Common Voice and their intent differ.
+    """Every decision in which the published age groups from Common Voice and their intent, the defaults, differ.
 
     ``split`` parts clips or subjects. ``has_equal_subjects`` keeps of a split by clip those subjects alone who train in
     a split by subject, so that both learn from equally many. Age groups are made equally large by clip, or with at most
@@ -42,17 +42,17 @@ class Recipe:
     What both share is published: Adam, its weight decay, the learning rate of all encoders but the CNN, five parts of
     the clips of which one is tested and a fifth of the rest (``validation_share``) selects the epoch by its loss, and
     ``patience`` in epochs. The head of the CNN reads 63,240 features, which all move at once with a step: hence its
-    own rate as intended. ``precision`` is that of training; the original computes in 32 bits.
+    own rate as intended.
     """
 
-    precision: Precision
-    split: Literal["clip", "subject"]
-    most_per_subject: int | None
-    augments_evaluation: bool
-    recurrence: Recurrence
-    batch_size: int
-    batch_size_of_tcn: int
-    learning_rate_of_cnn: float
+    precision: Precision = "bf16-mixed"
+    split: Literal["clip", "subject"] = "subject"
+    most_per_subject: int | None = 12
+    augments_evaluation: bool = False
+    recurrence: Recurrence = "time"
+    batch_size: int = 32
+    batch_size_of_tcn: int = 32
+    learning_rate_of_cnn: float = 1e-4
     has_equal_subjects: bool = False
     optimizer: Literal["sgd", "adam"] = "adam"
     learning_rate: float = 1e-3
@@ -78,16 +78,7 @@ RECIPES = {
         batch_size_of_tcn=1,
         learning_rate_of_cnn=1e-3,
     ),
-    "as_intended": Recipe(
-        precision="bf16-mixed",
-        split="subject",
-        most_per_subject=12,
-        augments_evaluation=False,
-        recurrence="time",
-        batch_size=32,
-        batch_size_of_tcn=32,
-        learning_rate_of_cnn=1e-4,
-    ),
+    "as_intended": Recipe(),
 }
 """As intended, batch sizes, the rate of the CNN and the 12 clips of a subject (all of speechocean762's) are ours."""
 
@@ -235,16 +226,6 @@ def training_config(
     recipe: Recipe, encoder: str, training: TrainingBatches, num_epochs: int, seed: int
 ) -> TrainingConfig:
     """Return how a model is fitted to ``training`` for at most ``num_epochs``, validated after each."""
-    per_epoch = max(1, training.sampler.num_drawn // training.sampler.batch_size)
-    return TrainingConfig(
-        num_steps=num_epochs * per_epoch,
-        validate_every=per_epoch,
-        batch_size=training.sampler.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate_of_cnn if encoder.startswith("cnn") else recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        best_by=recipe.best_by,
-        patience=recipe.patience,
-        precision=recipe.precision,
-        seed=seed,
-    )
+    rate = recipe.learning_rate_of_cnn if encoder.startswith("cnn") else recipe.learning_rate
+    own = {"batch_size": training.sampler.batch_size, "learning_rate": rate, "seed": seed}
+    return config_of(recipe, training.sampler.num_drawn // training.sampler.batch_size, num_epochs, own)

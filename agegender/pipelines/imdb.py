@@ -19,7 +19,7 @@ from agegender.models.heads import GENDER, ClassHead, Init, hidden_layers
 from agegender.models.ir_resnet import IRResNet
 from agegender.models.multitask import MultiTaskModel
 from agegender.pipelines.imdb_nets import AGE_WEIGHTS, age_head_of, trunk_of
-from agegender.pipelines.recipes import decay_every, evaluation_batches, training_batches
+from agegender.pipelines.recipes import config_of, evaluation_batches, training_batches
 from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
 from agegender.training.protocol import Protocol, Shared
@@ -48,40 +48,37 @@ def parse_model(model: str) -> Model:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every decision in which the joint estimation on IMDB as published and its intent differ.
+    """Every decision in which the joint estimation on IMDB as published and its intent, the defaults, differ.
 
     ``softmax_before_loss`` takes the cross-entropy of values that are probabilities already. ``channel_order`` is that
     of the pixels to which the statistics of red, green and blue are applied. ``age_of`` and ``min_face_score`` are
     explained in ``agegender.corpora.imdb_wiki``, ``cap`` (at ``most_per_age`` faces of an age in years) in
-    ``agegender.data.balancing``. ``split`` parts photographs or people; ``validation`` is the test part itself, or
-    people of their own. ``crop_at_224`` tells whether faces of 224 px are cropped as tightly as those of 112.
-    ``resize`` says how a face that is larger shrinks (``agegender.data.images``). With ``starts_at_median`` a
-    regression starts from the median age of the training part, not from 0.
+    ``agegender.data.balancing``, ``resize`` in ``agegender.data.images``. ``split`` parts photographs or people;
+    ``validation`` is the test part itself, or people of their own. ``crop_at_224`` tells whether faces of 224 px are
+    cropped as tightly as those of 112. With ``starts_at_median`` a regression starts from the median age of training.
 
     ``head_init`` and ``head_init_of_ir`` (of the nets with which the published code ends) are the first weights of the
-    heads (``agegender.models.heads``). As published they are those of the code. As intended every head starts from
-    N(0, 0.01), which does not depend on how many outputs it has: heads that are compared differ in their loss alone.
+    heads (``agegender.models.heads``). As intended every head starts from N(0, 0.01), which does not depend on how many
+    outputs it has: heads that are compared differ in their loss alone.
 
     ``learning_rate`` of ``None`` is 1e-4 with ImageNet's weights, as published, and 1e-3 without (ours). It falls by
     ``decay_factor`` when ``plateau`` epochs have brought nothing better, and after each ``decay_share`` of the run.
-
-    ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
-    precision: Precision
-    softmax_before_loss: bool
-    channel_order: Literal["bgr", "rgb"]
-    age_of: Literal["years_apart", "mid_year"]
-    min_face_score: float | None
-    cap: Literal["first_come", "spread"]
-    split: Literal["photographs", "subjects"]
-    validation: Literal["test_part", "subjects"]
-    crop_at_224: Literal["loose", "tight"]
-    resize: Resize
-    starts_at_median: bool
-    head_init: Init
-    head_init_of_ir: Init
-    decay_share: float | None
+    precision: Precision = "bf16-mixed"
+    softmax_before_loss: bool = False
+    channel_order: Literal["bgr", "rgb"] = "rgb"
+    age_of: Literal["years_apart", "mid_year"] = "mid_year"
+    min_face_score: float | None = 1.0
+    cap: Literal["first_come", "spread"] = "spread"
+    split: Literal["photographs", "subjects"] = "subjects"
+    validation: Literal["test_part", "subjects"] = "subjects"
+    crop_at_224: Literal["loose", "tight"] = "tight"
+    resize: Resize = "filtered"
+    starts_at_median: bool = True
+    head_init: Init = "normal"
+    head_init_of_ir: Init = "normal"
+    decay_share: float | None = 2 / 3
     batch_size: int = 32
     weight_decay: float = 5e-4
     most_per_age: int = 5000
@@ -118,22 +115,7 @@ RECIPES = {
         head_init_of_ir="xavier_normal",
         decay_share=None,
     ),
-    "as_intended": Recipe(
-        precision="bf16-mixed",
-        softmax_before_loss=False,
-        channel_order="rgb",
-        age_of="mid_year",
-        min_face_score=1.0,
-        cap="spread",
-        split="subjects",
-        validation="subjects",
-        crop_at_224="tight",
-        resize="filtered",
-        starts_at_median=True,
-        head_init="normal",
-        head_init_of_ir="normal",
-        decay_share=2 / 3,
-    ),
+    "as_intended": Recipe(),
 }
 """``as_published`` is the code behind the first row of the published table (ResNet-18, the L1 loss, 112 px)."""
 
@@ -222,22 +204,5 @@ def training_config(
     recipe: Recipe, weights: Literal["none", "imagenet"], num_examples: int, num_epochs: int, seed: int
 ) -> TrainingConfig:
     """Return how the net is fitted to ``num_examples``; every epoch is validated."""
-    an_epoch = max(1, num_examples // recipe.batch_size)
-    num_steps = num_epochs * an_epoch
-    return TrainingConfig(
-        num_steps=num_steps,
-        validate_every=an_epoch,
-        batch_size=recipe.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate or (1e-4 if weights == "imagenet" else 1e-3),
-        decay_every=decay_every(num_steps, recipe.decay_share),
-        decay_factor=recipe.decay_factor,
-        plateau=recipe.plateau,
-        patience=recipe.patience,
-        weight_decay=recipe.weight_decay,
-        decays=recipe.decays,
-        clip_value=recipe.clip_value,
-        best_by=recipe.best_by,
-        precision=recipe.precision,
-        seed=seed,
-    )
+    rate = recipe.learning_rate or (1e-4 if weights == "imagenet" else 1e-3)
+    return config_of(recipe, num_examples // recipe.batch_size, num_epochs, {"learning_rate": rate, "seed": seed})

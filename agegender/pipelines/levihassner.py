@@ -19,60 +19,55 @@ from agegender.models.heads import GENDER, AgeBins, ClassHead, Init, SigmoidHead
 from agegender.models.levi_hassner import INPUT_PX, LeviHassner
 from agegender.models.losses import clipped_cross_entropy, cross_entropy
 from agegender.models.multitask import MultiTaskModel
-from agegender.pipelines.recipes import decay_every, evaluation_batches, training_batches
+from agegender.pipelines.recipes import config_of, evaluation_batches, training_batches
 from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
 from agegender.training.protocol import Protocol
 
 DECODED_PX = 256
+AUGMENTATION = Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8))
 TEST_BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every decision in which the multi-task Levi-Hassner net as published in Keras and its intent differ.
+    """Every decision in which the multi-task net as published in Keras and its intent, the defaults, differ.
 
-    ``normalisation``, ``pooling`` and ``init`` are explained in ``agegender.models.levi_hassner``; of pretraining the
-    latter is ``pretraining_init``. ``gender_logits`` is 1 for a sigmoid and 2 for a softmax.
-    ``clips_probabilities`` is about the loss of age: ``agegender.models.losses.clipped_cross_entropy``.
-    ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so that its faces are in no part.
-    ``repairs_25_23`` reads ``(25, 23)`` as the group (25, 32), ``keeps_repeated_lines`` counts a face as often as the
-    fold files list it (``agegender.data.parts``). ``validation`` selects the epoch on the test fold itself, or on
-    subjects of their own; ``resize`` says how a file comes to its 256 pixels (``agegender.data.images``);
-    ``test_augmentation`` crops, mirrors and changes the contrast of what is evaluated, ``None``
-    takes the centre.
-    ``best_by`` and ``patience`` (of the single tasks; in validations) are those of ``TrainingConfig``. The learning
-    rate falls by ``decay_factor`` after each ``decay_share`` of the run, ``None``: never. ``head_init`` names the
-    first weights of the heads (``agegender.models.heads``). ``pretraining_split`` is that of CelebA, which nobody
-    stands twice in, or 30 % of its pictures, whoever is on them. Pretraining has a rate and a size of batch of its own.
-
-    ``initial_weights`` names the ``model.safetensors`` with whose encoder a run starts.
-    ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
+    ``normalisation``, ``pooling`` and both ``init`` are explained in ``agegender.models.levi_hassner``,
+    ``clips_probabilities`` (in the loss of age) in ``agegender.models.losses``, ``head_init`` in
+    ``agegender.models.heads``, ``resize`` in ``agegender.data.images``. ``gender_logits`` is 1 for a sigmoid and 2 for
+    a softmax. ``misspells_8_12`` writes the label ``(8, 12)`` of Adience as ``(8, 13)``, so that its faces are in no
+    part. ``repairs_25_23`` reads ``(25, 23)`` as the group (25, 32), ``keeps_repeated_lines`` counts a face as often as
+    the fold files list it (``agegender.data.parts``). ``validation`` selects the epoch on the test fold itself, or on
+    subjects of their own. Without ``test_augmentation`` the centre of a face is evaluated. The learning rate falls by
+    ``decay_factor`` after each ``decay_share`` of the run, ``None``: never. ``pretraining_split`` is that of CelebA,
+    which nobody stands twice in, or 30 % of its pictures, whoever is on them. ``initial_weights`` names the
+    ``model.safetensors`` with whose encoder a run starts.
     """
 
-    precision: Precision
-    normalisation: Literal["caffe", "rows"]
-    pooling: Literal["ceil", "floor"]
-    init: levi_hassner.Init
-    pretraining_init: Literal["glorot", "he"]
-    gender_logits: Literal[1, 2]
-    clips_probabilities: bool
-    misspells_8_12: bool
-    repairs_25_23: bool
-    keeps_repeated_lines: bool
-    validation: Literal["test_fold", "subjects"]
-    test_augmentation: Augmentation | None
-    resize: Resize
-    best_by: Literal["accuracy", "every_task"]
-    patience_of_single_tasks: int | None
-    batch_size: int
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    augmentation: Augmentation
-    head_init: Init
-    decay_share: float | None
-    pretraining_split: Literal["published", "images"]
+    precision: Precision = "bf16-mixed"
+    normalisation: Literal["caffe", "rows"] = "caffe"
+    pooling: Literal["ceil", "floor"] = "ceil"
+    init: levi_hassner.Init = "he"
+    pretraining_init: Literal["glorot", "he"] = "he"
+    gender_logits: Literal[1, 2] = 2
+    clips_probabilities: bool = False
+    misspells_8_12: bool = False
+    repairs_25_23: bool = True
+    keeps_repeated_lines: bool = False
+    validation: Literal["test_fold", "subjects"] = "subjects"
+    test_augmentation: Augmentation | None = None
+    resize: Resize = "filtered"
+    best_by: Literal["accuracy", "every_task"] = "accuracy"
+    patience_of_single_tasks: int | None = None
+    batch_size: int = 32
+    learning_rate: float = 0.0025
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augmentation: Augmentation = AUGMENTATION
+    head_init: Init = "normal"
+    decay_share: float | None = 2 / 3
+    pretraining_split: Literal["published", "images"] = "published"
     optimizer: Literal["sgd", "adam"] = "sgd"
     decays: Literal["encoder", "kernels", "all"] = "kernels"
     decay_factor: float = 0.1
@@ -99,8 +94,7 @@ RECIPES = {
         repairs_25_23=False,
         keeps_repeated_lines=True,
         validation="test_fold",
-        augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
-        test_augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
+        test_augmentation=AUGMENTATION,
         best_by="every_task",
         resize="tensorflow_2",
         patience_of_single_tasks=5,
@@ -112,31 +106,7 @@ RECIPES = {
         decay_share=None,
         pretraining_split="images",
     ),
-    "as_intended": Recipe(
-        precision="bf16-mixed",
-        normalisation="caffe",
-        pooling="ceil",
-        init="he",
-        pretraining_init="he",
-        gender_logits=2,
-        clips_probabilities=False,
-        misspells_8_12=False,
-        repairs_25_23=True,
-        keeps_repeated_lines=False,
-        validation="subjects",
-        augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
-        test_augmentation=None,
-        best_by="accuracy",
-        resize="filtered",
-        patience_of_single_tasks=None,
-        batch_size=32,
-        learning_rate=0.0025,
-        momentum=0.9,
-        weight_decay=5e-4,
-        head_init="normal",
-        decay_share=2 / 3,
-        pretraining_split="published",
-    ),
+    "as_intended": Recipe(),
 }
 """``as_intended`` is the net of Levi and Hassner (2015) with its momentum and its weight decay; the first weights, the
 size of the batch and the learning rate are ours, since its own are made for pixels that are not standardised."""
@@ -227,21 +197,5 @@ def batches(
 
 def training_config(recipe: Recipe, task: str, num_examples: int, num_epochs: int, seed: int) -> TrainingConfig:
     """Return how the net is fitted to ``num_examples``; every epoch is validated."""
-    an_epoch = max(1, num_examples // recipe.batch_size)
-    num_steps = num_epochs * an_epoch
-    return TrainingConfig(
-        num_steps=num_steps,
-        validate_every=an_epoch,
-        batch_size=recipe.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        momentum=recipe.momentum,
-        decay_every=decay_every(num_steps, recipe.decay_share),
-        decay_factor=recipe.decay_factor,
-        weight_decay=recipe.weight_decay,
-        decays=recipe.decays,
-        best_by=recipe.best_by,
-        patience=None if task == "both" else recipe.patience_of_single_tasks,
-        precision=recipe.precision,
-        seed=seed,
-    )
+    own = {"patience": None if task == "both" else recipe.patience_of_single_tasks, "seed": seed}
+    return config_of(recipe, num_examples // recipe.batch_size, num_epochs, own)

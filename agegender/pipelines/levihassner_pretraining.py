@@ -10,7 +10,7 @@ from agegender.models.heads import GENDER, ClassHead, TwoClasses
 from agegender.models.levi_hassner import INPUT_PX, LeviHassner
 from agegender.models.multitask import MultiTaskModel
 from agegender.pipelines.levihassner import TEST_BATCH_SIZE, Recipe
-from agegender.pipelines.recipes import evaluation_batches, training_batches
+from agegender.pipelines.recipes import config_of, evaluation_batches, training_batches
 from agegender.training.config import TrainingConfig
 
 TASKS = ("young", "gender")
@@ -45,20 +45,9 @@ def batches(
 
 def training_config(recipe: Recipe, num_examples: int, num_epochs: int, seed: int) -> TrainingConfig:
     """Return how the net is fitted to ``num_examples``; every epoch is validated."""
-    batch_size = _batch_size(recipe, num_examples)
-    an_epoch = max(1, num_examples // batch_size)
-    return TrainingConfig(
-        num_steps=num_epochs * an_epoch,
-        validate_every=an_epoch,
-        batch_size=batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.pretraining_learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        decays=recipe.decays,
-        precision=recipe.precision,
-        seed=seed,
-    )
+    batch_size, rate = _batch_size(recipe, num_examples), recipe.pretraining_learning_rate
+    own = {"batch_size": batch_size, "learning_rate": rate, "decay_every": None, "best_by": "accuracy", "seed": seed}
+    return config_of(recipe, num_examples // batch_size, num_epochs, own)
 
 
 def _batch_size(recipe: Recipe, num_examples: int) -> int:

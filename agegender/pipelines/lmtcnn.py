@@ -21,54 +21,48 @@ from agegender.labels import AgeScheme
 from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.lmtcnn import INPUT_PX, LMTCNN
 from agegender.models.multitask import MultiTaskModel
-from agegender.pipelines.recipes import decay_every, evaluation_batches, training_batches
+from agegender.pipelines.recipes import config_of, evaluation_batches, training_batches
 from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
 from agegender.training.protocol import Protocol
-from agegender.training.testing import OtherTest, other_tests_of_faces
 
 DECODED_PX = 256
+AUGMENTATION = Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every decision in which the published LMTCNN code and its intent differ.
+    """Every decision in which the published LMTCNN code and its intent, the defaults, differ.
 
-    ``lrn`` and ``uses_batch_statistics_at_test`` are explained in ``agegender.models.lmtcnn``. ``test_geometry`` takes
-    the whole face squashed from 256 to 227 pixels, or the central 227 of 256. ``augmentation`` of ``None`` trains on
-    the same squashed faces. ``resize`` says how a file comes to its 256 pixels (``agegender.data.images``).
-
-    ``validation`` images are drawn by image from the training subjects, or are of subjects of their own.
-    ``repairs_25_23`` reads Adience's label ``(25, 23)`` as the group (25, 32) instead of leaving it out.
-    ``keeps_repeated_lines`` counts a face as often as the fold files list it (117 lines of Adience repeat an earlier
-    one), ``filters_last`` cuts the published lists out of all lines and drops those without labels afterwards: both in
-    ``agegender.data.parts``. ``denominator`` is how the published tables divide: see
-    ``agegender.evaluation.published_arithmetic``.
+    ``lrn`` and ``uses_batch_statistics_at_test`` are explained in ``agegender.models.lmtcnn``, ``resize`` in
+    ``agegender.data.images``. ``test_geometry`` takes the whole face squashed from 256 to 227 pixels, or the central
+    227 of 256; without ``augmentation`` a net trains on squashed faces too. ``validation`` images are drawn by image
+    from the training subjects, or are of subjects of their own. ``repairs_25_23`` reads Adience's label ``(25, 23)`` as
+    the group (25, 32) instead of leaving it out. ``keeps_repeated_lines`` counts a face as often as the fold files list
+    it, ``filters_last`` cuts the published lists out of all lines and drops those without labels afterwards:
+    ``agegender.data.parts``. ``denominator`` is how the published tables divide
+    (``agegender.evaluation.published_arithmetic``).
 
     The learning rate falls by ``decay_factor`` after each ``decay_share`` of the run: as published after 10,000 of
-    50,000 steps, as intended once, for the last third of a shorter run. What both share is published: the rate of a
-    batch of 128 (scaled to the size of the batch), momentum, a weight decay on the kernels of the encoder, the norm at
-    which the gradient is clipped, and no ``dropout``.
-
+    50,000 steps. What both share is published: the rate of a batch of 128 (scaled to the size of the batch), momentum,
+    a weight decay on the kernels of the encoder, the norm at which the gradient is clipped, and no ``dropout``.
     ``initial_weights`` names the ``model.safetensors`` with which a run starts.
-
-    ``precision`` is that of training: the original computes in 32 bits. What selects and what tests always does.
     """
 
-    precision: Precision
-    lrn: Literal["tensorflow", "caffe"]
-    uses_batch_statistics_at_test: bool
-    test_geometry: Literal["whole", "centre"]
-    resize: Resize
-    augmentation: Augmentation | None
-    validation: Literal["images", "subjects"]
-    is_off_by_one: bool
-    keeps_repeated_lines: bool
-    filters_last: bool
-    repairs_25_23: bool
-    selects_best: bool
-    denominator: Denominator
-    decay_share: float
+    precision: Precision = "bf16-mixed"
+    lrn: Literal["tensorflow", "caffe"] = "caffe"
+    uses_batch_statistics_at_test: bool = False
+    test_geometry: Literal["whole", "centre"] = "centre"
+    resize: Resize = "filtered"
+    augmentation: Augmentation | None = AUGMENTATION
+    validation: Literal["images", "subjects"] = "subjects"
+    is_off_by_one: bool = False
+    keeps_repeated_lines: bool = False
+    filters_last: bool = False
+    repairs_25_23: bool = True
+    selects_best: bool = True
+    denominator: Denominator = "each_once"
+    decay_share: float = 2 / 3
     test_batch_size: int = 128
     learning_rate_of_128: float = 0.01
     momentum: float = 0.9
@@ -104,22 +98,7 @@ RECIPES = {
         denominator="last_batch_dropped",
         decay_share=1 / 5,
     ),
-    "as_intended": Recipe(
-        precision="bf16-mixed",
-        lrn="caffe",
-        uses_batch_statistics_at_test=False,
-        test_geometry="centre",
-        resize="filtered",
-        augmentation=Augmentation(crop_px=227, flips=True, contrast=(0.2, 1.8)),
-        validation="subjects",
-        is_off_by_one=False,
-        keeps_repeated_lines=False,
-        filters_last=False,
-        repairs_25_23=True,
-        selects_best=True,
-        denominator="each_once",
-        decay_share=2 / 3,
-    ),
+    "as_intended": Recipe(),
 }
 """``as_published`` is the code behind the published table of five folds (the port, which trains without augmentation);
 the authors' own code differs from it in one switch, ``augmentation``."""
@@ -197,29 +176,8 @@ def batches(
     )
 
 
-def other_tests(recipe: Recipe, net: MultiTaskModel, test: EvaluationBatches) -> dict[str, OtherTest]:
-    """Return by name in which other ways ``net`` is tested (``agegender.training.testing``)."""
-    return other_tests_of_faces(net, prepare(), test, INPUT_PX, recipe.augmentation or Augmentation(INPUT_PX))
-
-
 def training_config(recipe: Recipe, num_examples: int, num_epochs: int, batch_size: int, seed: int) -> TrainingConfig:
     """Return how the net is fitted to ``num_examples``; every epoch is validated."""
-    steps_per_epoch = max(1, num_examples // batch_size)
-    num_steps = num_epochs * steps_per_epoch
-    return TrainingConfig(
-        num_steps=num_steps,
-        validate_every=steps_per_epoch,
-        batch_size=batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate_of_128 * batch_size / 128,
-        momentum=recipe.momentum,
-        decay_every=decay_every(num_steps, recipe.decay_share),
-        decay_factor=recipe.decay_factor,
-        weight_decay=recipe.weight_decay,
-        decays=recipe.decays,
-        clip_norm=recipe.clip_norm,
-        selects_best=recipe.selects_best,
-        best_by=recipe.best_by,
-        precision=recipe.precision,
-        seed=seed,
-    )
+    rate = recipe.learning_rate_of_128 * batch_size / 128
+    own = {"batch_size": batch_size, "learning_rate": rate, "seed": seed}
+    return config_of(recipe, num_examples // batch_size, num_epochs, own)

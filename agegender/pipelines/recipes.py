@@ -1,4 +1,8 @@
-"""What all pipelines share: any decision of a recipe is changed by name, and rows become batches."""
+"""What all pipelines share: overrides by name, and the way from rows to batches and from a recipe to a fit.
+
+A recipe has its intent for defaults, and ``RECIPES["as_published"]`` says all in which the published code differs. Its
+``precision`` is that of training: the originals compute in 32 bits, and here validation and test always do.
+"""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -10,6 +14,7 @@ import numpy as np
 from agegender.data.batches import EvaluationBatches, TrainingBatches, Transform, targets_of
 from agegender.data.cache import ExampleCache
 from agegender.data.samplers import ShuffledSampler
+from agegender.training.config import TrainingConfig
 
 R = TypeVar("R")
 
@@ -54,10 +59,15 @@ def evaluation_batches(
     return EvaluationBatches(part, targets_of(part.manifest.examples, targets), batch_size, transform, seed)
 
 
-def decay_every(num_steps: int, share: float | None) -> int | None:
-    """Return after how many steps of ``num_steps`` a learning rate falls that falls after each ``share`` of a run.
+def config_of(recipe: Any, steps_per_epoch: int, num_epochs: int, own: dict[str, Any]) -> TrainingConfig:
+    """Return how a model is fitted for ``num_epochs`` of ``steps_per_epoch`` (at least 1), validated after each.
 
-    >>> decay_every(310, 2 / 3), decay_every(310, None)
-    (207, None)
+    A setting that ``own`` does not have is the decision of that name in ``recipe``, if there is one; the learning rate
+    falls after each ``decay_share`` of the run.
     """
-    return None if share is None else max(1, round(num_steps * share))
+    steps_per_epoch = max(1, steps_per_epoch)
+    num_steps = num_epochs * steps_per_epoch
+    said = {field.name: getattr(recipe, field.name) for field in fields(TrainingConfig) if hasattr(recipe, field.name)}
+    share = getattr(recipe, "decay_share", None)
+    said["decay_every"] = None if share is None else max(1, round(num_steps * share))
+    return TrainingConfig(num_steps, steps_per_epoch, **said | own)

@@ -23,7 +23,7 @@ from agegender.models.heads import GENDER, ClassHead, RegressionHead, hidden_lay
 from agegender.models.losses import focal_regression_loss
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2
-from agegender.pipelines.recipes import with_overrides
+from agegender.pipelines.recipes import config_of, with_overrides
 from agegender.pipelines.timit_pretraining import EncoderRecipe
 from agegender.training import reweighting
 from agegender.training.config import Precision, TrainingConfig
@@ -38,7 +38,7 @@ OPTIONS: dict[str, dict] = {"lds": {"has_lds": True}, "focal": {"gamma": 1.0}, "
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(EncoderRecipe):
-    """Every decision in which the published fine-tuning on TIMIT and its intent differ.
+    """Every decision in which the published fine-tuning on TIMIT and its intent, the defaults, differ.
 
     ``unit_years`` is the unit of age in the focal factor and in the bins of the weights by age: in hundreds of years
     all ages share one bin, and the focal factor leaves next to nothing of any error. ``has_lds`` weighs examples by
@@ -54,21 +54,20 @@ class Recipe(EncoderRecipe):
     times ``decay_factor`` after each ``decay_share`` of the run. As intended Adam, one rate for all layers and a
     steeper fall are ours: every model is then trained alike, whatever it starts from. An epoch has at most
     ``most_per_subject`` clips of a subject, as published, and of an open pack ``most_per_subject_of_packs``.
-    ``precision`` is that of training; the original has 32 bits.
     """
 
-    precision: Precision
-    unit_years: float
-    truncates_counts: bool
-    folds_tails: bool
-    age_weight: float
-    starts_at_mean: bool
-    scores: Literal["batch_means", "pooled"]
-    validation: Literal["test_part", "subjects"]
-    num_test_crops: int
-    optimizer: Literal["sgd", "adam"]
-    head_factor: float
-    decay_factor: float
+    precision: Precision = "bf16-mixed"
+    unit_years: float = 1.0
+    truncates_counts: bool = False
+    folds_tails: bool = False
+    age_weight: float = 7.0 / 100**2
+    starts_at_mean: bool = True
+    scores: Literal["batch_means", "pooled"] = "pooled"
+    validation: Literal["test_part", "subjects"] = "subjects"
+    num_test_crops: int = 3
+    optimizer: Literal["sgd", "adam"] = "adam"
+    head_factor: float = 1.0
+    decay_factor: float = 0.7
     has_lds: bool = False
     lds_weights: Literal["inverse", "sqrt_inverse"] = "sqrt_inverse"
     lds_kernel: Literal["gaussian", "laplace", "triangular"] = "gaussian"
@@ -103,20 +102,7 @@ RECIPES = {
         head_factor=10.0,
         decay_factor=0.9,
     ),
-    "as_intended": Recipe(
-        precision="bf16-mixed",
-        unit_years=1.0,
-        truncates_counts=False,
-        folds_tails=False,
-        age_weight=7.0 / 100**2,
-        starts_at_mean=True,
-        scores="pooled",
-        validation="subjects",
-        num_test_crops=3,
-        optimizer="adam",
-        head_factor=1.0,
-        decay_factor=0.7,
-    ),
+    "as_intended": Recipe(),
 }
 """Both weigh a squared error alike: 7 in hundreds of years is 7 / 100 ** 2 in years."""
 
@@ -232,19 +218,7 @@ def batches(
 
 def training_config(recipe: Recipe, training: TrainingBatches, num_epochs: int, seed: int) -> TrainingConfig:
     """Return how a model is fitted to ``training`` for ``num_epochs``, validated after each."""
-    an_epoch = max(1, training.sampler.num_drawn // training.sampler.batch_size)
-    return TrainingConfig(
-        num_steps=num_epochs * an_epoch,
-        validate_every=an_epoch,
-        batch_size=training.sampler.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        head_factor=recipe.head_factor,
-        momentum=recipe.momentum,
-        decay_every=max(1, int(num_epochs * an_epoch * recipe.decay_share)),
-        decay_factor=recipe.decay_factor,
-        weight_decay=recipe.weight_decay,
-        best_by=recipe.best_by,
-        precision=recipe.precision,
-        seed=seed,
-    )
+    steps_per_epoch = max(1, training.sampler.num_drawn // training.sampler.batch_size)
+    decay_every = max(1, int(num_epochs * steps_per_epoch * recipe.decay_share))
+    own = {"batch_size": training.sampler.batch_size, "decay_every": decay_every, "seed": seed}
+    return config_of(recipe, steps_per_epoch, num_epochs, own)

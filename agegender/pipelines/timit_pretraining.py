@@ -18,7 +18,7 @@ from agegender.data.splits import Split
 from agegender.models.margin import AAMSoftmaxHead, AMSoftmaxHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet_se import ResNetSE34V2
-from agegender.pipelines.recipes import decay_every
+from agegender.pipelines.recipes import config_of
 from agegender.training.checkpoints import load_encoder, read_facts
 from agegender.training.config import Precision, TrainingConfig
 
@@ -110,21 +110,8 @@ def batches(
 
 def training_config(recipe: Pretraining, training: TrainingBatches, num_epochs: int, seed: int) -> TrainingConfig:
     """Return how the model is fitted to ``training`` for ``num_epochs``; the weights of the last step are kept."""
-    an_epoch = max(1, training.sampler.num_examples // training.sampler.batch_size)
-    return TrainingConfig(
-        num_steps=num_epochs * an_epoch,
-        validate_every=an_epoch,
-        batch_size=training.sampler.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        momentum=recipe.momentum,
-        decay_every=decay_every(num_epochs * an_epoch, recipe.decay_share),
-        decay_factor=recipe.decay_factor,
-        weight_decay=recipe.weight_decay,
-        selects_best=False,
-        precision=recipe.precision,
-        seed=seed,
-    )
+    own = {"batch_size": training.sampler.batch_size, "selects_best": False, "seed": seed}
+    return config_of(recipe, training.sampler.num_examples // training.sampler.batch_size, num_epochs, own)
 
 
 def load_pretrained(encoder: nn.Module, weights: Path, corpus: str, people: pd.Series) -> dict[str, Any]:
