@@ -16,8 +16,6 @@ Parts = dict[str, np.ndarray]
 
 Shared = Literal["no parts", "train and validation", "all parts"]
 
-_MOST_NAMED = 5
-
 
 @dataclass(frozen=True)
 class Protocol:
@@ -52,37 +50,31 @@ def rows_of(batches: TrainingBatches | EvaluationBatches, manifest: Manifest) ->
     return rows
 
 
-def overlaps(parts: Parts, examples: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Return for each pair of parts, as ``train and test``, how many ``examples`` and ``subjects`` are in both."""
-    return {
-        f"{first} and {second}": {
-            "examples": len(np.intersect1d(parts[first], parts[second])),
-            "subjects": len(_shared_subjects(parts, examples, first, second)),
-        }
-        for first, second in combinations(parts, 2)
-    }
+def checked_overlaps(parts: Parts, examples: pd.DataFrame, protocol: Protocol) -> dict[str, dict[str, int]]:
+    """Return for each pair of parts, as ``train and test``, how many ``examples`` and ``subjects`` are in both.
 
-
-def check_parts(parts: Parts, examples: pd.DataFrame, protocol: Protocol) -> None:
-    """Raise ``ValueError`` naming the subjects when parts have in common what ``protocol`` does not allow."""
+    Raises ``ValueError`` naming the subjects when parts have in common what ``protocol`` does not allow.
+    """
+    subjects, found = examples["subject"].to_numpy(), {}
     for first, second in combinations(parts, 2):
-        shared = _shared_subjects(parts, examples, first, second)
+        both = f"{first} and {second}"
+        shared = np.intersect1d(subjects[parts[first]].astype(str), subjects[parts[second]].astype(str))
         if len(shared) and not protocol.may_share_subjects(first, second):
-            names = ", ".join(repr(str(name)) for name in shared[:_MOST_NAMED])
-            more = ", ..." if len(shared) > _MOST_NAMED else ""
+            names = ", ".join(repr(str(name)) for name in shared[:5]) + (", ..." if len(shared) > 5 else "")
             raise ValueError(
-                f"{len(shared)} subjects are in both {first} and {second}, which the recipe does not allow: "
-                f"{names}{more}. Nothing was trained: draw the parts anew"
+                f"{len(shared)} subjects are in both {both}, which the recipe does not allow: {names}. "
+                "Nothing was trained: draw the parts anew"
             )
         twice = np.intersect1d(parts[first], parts[second])
         if len(twice) and not protocol.may_share_examples(first, second):
-            path = examples["path"].iloc[twice[0]]
             raise ValueError(
-                f"{len(twice)} examples are in both {first} and {second}, which the recipe does not allow, the first "
-                f"is {path!r}. Nothing was trained: draw the parts anew"
+                f"{len(twice)} examples are in both {both}, which the recipe does not allow, the first is "
+                f"{examples['path'].iloc[twice[0]]!r}. Nothing was trained: draw the parts anew"
             )
+        found[both] = {"examples": len(twice), "subjects": len(shared)}
     if protocol.selects_on_test and set(parts["validation"]) != set(parts["test"]):
         raise ValueError("the recipe selects on the test part, but validation and test have other examples")
+    return found
 
 
 def describe_parts(parts: Parts, examples: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -90,16 +82,19 @@ def describe_parts(parts: Parts, examples: pd.DataFrame) -> dict[str, dict[str, 
 
     The hash does not depend on the order of the rows. No name is in it.
     """
-    return {name: _described(np.sort(rows), examples.iloc[np.sort(rows)]) for name, rows in parts.items()}
+    return {name: _described(np.sort(rows), examples) for name, rows in parts.items()}
 
 
-def _described(rows: np.ndarray, own: pd.DataFrame) -> dict[str, Any]:
-    source = "source_corpus" if "source_corpus" in own else "corpus"
+def _described(rows: np.ndarray, examples: pd.DataFrame) -> dict[str, Any]:
+    own = examples.iloc[rows]
     return {
         "num_examples": len(own),
         "num_subjects": int(own["subject"].nunique()),
         "rows_hash": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:16],
-        "labels": {str(name): _label_counts(part) for name, part in own.groupby(source)},
+        "labels": {
+            str(name): _label_counts(part)
+            for name, part in own.groupby("source_corpus" if "source_corpus" in own else "corpus")
+        },
     }
 
 
@@ -107,8 +102,3 @@ def _label_counts(examples: pd.DataFrame) -> dict[str, dict[str, int]]:
     columns = [name for name in ("age", "age_group", "gender", "age_label") if name in examples]
     counts = {name: examples[name].dropna().value_counts().sort_index() for name in columns}
     return {name: {str(label): int(n) for label, n in found.items()} for name, found in counts.items()}
-
-
-def _shared_subjects(parts: Parts, examples: pd.DataFrame, first: str, second: str) -> np.ndarray:
-    subjects = examples["subject"].to_numpy()
-    return np.intersect1d(subjects[parts[first]].astype(str), subjects[parts[second]].astype(str))

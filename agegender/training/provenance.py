@@ -2,7 +2,9 @@
 
 import hashlib
 import platform
+import subprocess
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch import nn
 from agegender.evaluation.records import IDENTIFIERS, without_numbers
 
 _DIGITS = 16
+_PACKAGES = ("agegender", "torch", "torchvision", "numpy", "pandas", "pillow", "scikit-learn")
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -39,9 +42,21 @@ def library_hash() -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
+def commit() -> str:
+    """Return the commit of the library's checkout, with ``+`` when files differ from it, or ``"unknown"``."""
+    try:
+        command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        here = Path(__file__).parent
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
 def circumstances() -> dict[str, Any]:
-    """Return when and on which processor a run was finished, and with which state of the library."""
+    """Return when and on which processor a run was finished, and with which state of the library and of others."""
     return {
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}",
         "library_hash": library_hash(),

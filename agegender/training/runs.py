@@ -1,11 +1,8 @@
 """From a fitted model to a run record: the table of predictions, and where it all came from."""
 
-import platform
-import subprocess
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,21 +18,18 @@ from agegender.training.prediction import PRECISION, Prepare
 from agegender.training.provenance import circumstances, predictions_hash, weights_hash
 from agegender.training.settings import plain, red_channel, settings_of_heads
 
-_PACKAGES = ("agegender", "torch", "torchvision", "numpy", "pandas", "pillow", "scikit-learn")
-
 
 def predictions_table(
     examples: pd.DataFrame, rows: np.ndarray, fold: int, decoded: dict[str, np.ndarray]
 ) -> pd.DataFrame:
-    """Return one row for each test example, in the order of ``rows``.
+    """Return one row for each test example, in the order of ``rows``, without its path.
 
-    ``examples`` is the whole manifest and ``rows`` the row numbers of the test part; ``decoded`` is what
-    ``agegender.training.fit.predict`` returns for them; what the model has no head for stays empty. ``corpus`` is the
-    ``source_corpus`` of an example where the manifest is a pack of several corpora. No path is kept.
-    ``subject_number`` takes the place of the name when the run is published.
-    Where ``rows`` holds an example as often as its corpus lists it (``agegender.data.parts``), the table has it
-    once, with what was said first, and the column ``repeats`` says how often. Raises ``ValueError`` when there are more
-    or fewer predictions than rows, and for an example that is there more often than it is listed.
+    ``examples`` is the whole manifest, ``rows`` are the row numbers of the test part, ``decoded`` is what ``predict``
+    returns for them; what the model has no head for stays empty. ``corpus`` is the ``source_corpus`` of an example of a
+    pack. ``subject_number`` takes the place of the name when the run is published. An example that its corpus lists
+    several times (``agegender.data.parts``) stands there once, with its first prediction, and ``repeats`` says how
+    often. Raises ``ValueError`` when there are more or fewer predictions than rows, and for an example that is there
+    more often than it is listed.
     """
     for name, values in decoded.items():
         if len(values) != len(rows):
@@ -46,12 +40,13 @@ def predictions_table(
         raise ValueError(f"example {example} is in the test part more often than its corpus lists it: split again")
     in_order = np.argsort(first)
     rows, decoded = rows[first[in_order]], {name: values[first[in_order]] for name, values in decoded.items()}
+    first_row = pd.Series(np.arange(len(examples))).groupby(examples["subject"].to_numpy()).transform("min")
     test, missing = examples.iloc[rows], np.full(len(rows), np.nan)
     table = pd.DataFrame(
         {
             "example": rows.astype(np.int64),
             "subject": test["subject"].to_numpy(),
-            "subject_number": first_rows(examples["subject"]).to_numpy()[rows],
+            "subject_number": first_row.to_numpy()[rows],
             "fold": np.int64(fold),
             "corpus": test["source_corpus" if "source_corpus" in test else "corpus"].to_numpy(),
             "true_age": test["age"].to_numpy(),
@@ -66,23 +61,6 @@ def predictions_table(
     return table.assign(repeats=repeats[in_order]) if repeats.max() > 1 else table
 
 
-def first_rows(subjects: pd.Series) -> pd.Series:
-    """Return for each example the first row that bears its subject: a number for a name, the same in every run.
-
-    >>> first_rows(pd.Series(["b", "a", "b"])).tolist()
-    [0, 1, 0]
-    """
-    return pd.Series(np.arange(len(subjects)), subjects.index).groupby(subjects).transform("min")
-
-
-class Recipe(Protocol):
-    """What a run asks of a recipe: a dataclass of decisions that says what its parts may have in common."""
-
-    @property
-    def protocol(self) -> protocol.Protocol:
-        """What the parts may share."""
-
-
 @dataclass(frozen=True)
 class BegunRun:
     """A run before its training: where it goes, and the examples that its batches really show."""
@@ -91,7 +69,6 @@ class BegunRun:
     paper: str
     parameters: dict[str, Any]
     manifest: Manifest
-    recipe: Recipe
     parts: protocol.Parts
     facts: dict[str, Any]
 
@@ -101,33 +78,29 @@ def begin_run(
     paper: str,
     parameters: dict[str, Any],
     manifest: Manifest,
-    recipe: Recipe,
+    recipe: Any,
     shown: tuple[TrainingBatches, EvaluationBatches, np.ndarray],
 ) -> BegunRun:
-    """Return the run that is to be trained, unless its parts have more in common than ``recipe`` allows.
+    """Return the run that is to be trained, unless its parts have more in common than ``recipe.protocol`` allows.
 
-    ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them.
-    ``shown`` are the batches of training and of validation that ``fit`` gets, and the rows of ``manifest`` that will be
-    tested; who stands in which part is read from them. Raises
-    ``ValueError`` naming the subjects, and when ``folder`` holds a finished run on other data.
+    ``parameters`` are those of the notebook, with ``model``, ``variant``, ``fold`` and ``seed`` among them. ``recipe``
+    is a dataclass of decisions. ``shown`` are the batches of training and of validation that ``fit`` gets, and the rows
+    of ``manifest`` that will be tested. Raises ``ValueError`` naming the subjects that parts share, and when ``folder``
+    holds a finished run on other data.
     """
     if is_finished(folder) and read_run(folder).record["manifest_hash"] != manifest.hash():
         raise ValueError(f"{folder} holds a finished run on other data: delete it, or name another run_folder")
     training, validation, test = shown
-    parts = {
-        "train": protocol.rows_of(training, manifest),
-        "validation": protocol.rows_of(validation, manifest),
-        "test": np.asarray(test),
-    }
-    protocol.check_parts(parts, manifest.examples, recipe.protocol)
+    seen = {"train": protocol.rows_of(training, manifest), "validation": protocol.rows_of(validation, manifest)}
+    parts = seen | {"test": np.asarray(test)}
     facts = {
         "recipe": plain(recipe),
         "parts": protocol.describe_parts(parts, manifest.examples),
-        "overlaps": protocol.overlaps(parts, manifest.examples),
+        "overlaps": protocol.checked_overlaps(parts, manifest.examples, recipe.protocol),
         "selected_on_test": bool(np.isin(parts["validation"], parts["test"]).any()),
         "batches": {"train": training.settings, "validation": validation.settings},
     }
-    return BegunRun(Path(folder), paper, parameters, manifest, recipe, parts, facts)
+    return BegunRun(Path(folder), paper, parameters, manifest, parts, facts)
 
 
 def finish_run(
@@ -154,10 +127,10 @@ def finish_run(
     is_as_begun = np.array_equal(np.sort(tested), np.sort(run.parts["test"]))
     if not is_as_begun or list(dict.fromkeys(tested)) != predictions["example"].tolist():
         raise ValueError("the batches that were predicted, the table and the test part have other examples")
+    last, others = run.folder / LAST_PREDICTIONS, run.folder / OTHER_TESTS
     if result.diverged_at_step is not None:
-        (run.folder / LAST_PREDICTIONS).unlink(missing_ok=True)  # of a training before
+        last.unlink(missing_ok=True)  # of a training before
     learnt = {
-        **run.facts,
         "batches": run.facts["batches"] | {"test": test.settings},
         "heads": settings_of_heads(model),
         "red_channel": red_channel(prepare, test.cache.array.shape[1]) if run.manifest.modality == "face" else None,
@@ -169,7 +142,8 @@ def finish_run(
         "diverged_at_step": result.diverged_at_step,
         "selected_step": result.selected_step,
         "last_step": int(result.history[-1]["step"]) if result.diverged_at_step is None else None,
-        **_of_other_files(run.folder),
+        "last_predictions_hash": predictions_hash(pd.read_parquet(last)) if last.is_file() else None,
+        "other_tests": list(pd.read_parquet(others)["test"].cat.categories) if others.is_file() else [],
         "device": result.device,
         "seconds": result.seconds,
         "peak_memory_mb": result.peak_memory_mb,
@@ -177,16 +151,7 @@ def finish_run(
         "history": result.history,
         "reduced": reduced,
     }
-    _write(run.folder, run.paper, run.parameters, run.manifest, predictions, learnt)
-
-
-def _of_other_files(folder: Path) -> dict[str, Any]:
-    """What `open_test` wrote beside the predictions."""
-    last, others = folder / LAST_PREDICTIONS, folder / OTHER_TESTS
-    return {
-        "last_predictions_hash": predictions_hash(pd.read_parquet(last)) if last.is_file() else None,
-        "other_tests": list(pd.read_parquet(others)["test"].cat.categories) if others.is_file() else [],
-    }
+    _write(run, predictions, learnt)
 
 
 def _of_diverged(result: FitResult) -> str:
@@ -211,17 +176,18 @@ def finish_run_without_net(
     seconds: float,
     reduced: str | None,
 ) -> None:
-    """Write the run of a baseline that learns at once: nothing is selected, and its history is empty.
+    """Write the run of a baseline that learns at once: nothing is selected, its history is empty, it has no weights.
 
     ``settings`` are those of the learner, ``train`` the rows of ``manifest`` that it learnt from, ``seconds`` is what
-    learning and answering took. No weights are counted (``num_parameters`` is 0). The rest is as for ``finish_run``.
-    Raises ``ValueError`` when somebody was learnt from and tested.
+    learning and answering took. The rest is as for ``finish_run``. Raises ``ValueError`` when somebody was learnt from
+    and tested.
     """
     parts = {"train": train, "test": predictions["example"].to_numpy()}
-    protocol.check_parts(parts, manifest.examples, protocol.Protocol())
-    learnt: dict[str, Any] = {
+    facts = {
         "parts": protocol.describe_parts(parts, manifest.examples),
-        "overlaps": protocol.overlaps(parts, manifest.examples),
+        "overlaps": protocol.checked_overlaps(parts, manifest.examples, protocol.Protocol()),
+    }
+    learnt: dict[str, Any] = {
         "training": settings,
         "selection": "nothing is selected",
         "diverged_at_step": None,
@@ -233,43 +199,25 @@ def finish_run_without_net(
         "history": [],
         "reduced": reduced,
     }
-    _write(folder, paper, parameters, manifest, predictions, learnt)
+    _write(BegunRun(Path(folder), paper, parameters, manifest, parts, facts), predictions, learnt)
 
 
-def _write(
-    folder: Path,
-    paper: str,
-    parameters: dict[str, Any],
-    manifest: Manifest,
-    predictions: pd.DataFrame,
-    learnt: dict[str, Any],
-) -> None:
+def _write(run: BegunRun, predictions: pd.DataFrame, learnt: dict[str, Any]) -> None:
     """Write a run of which ``learnt`` says how it was learnt; the folder, the manifest and the code say the rest."""
-    folder = Path(folder).resolve()
+    folder, manifest = run.folder.resolve(), run.manifest
     record = {
         "schema": 1,
-        "preset": folder.parent.parent.name if folder.parent.name == paper else "by-hand",
-        "paper": paper,
-        "run": run_name(parameters),
-        **{name: parameters[name] for name in ("model", "variant", "fold", "seed")},
-        "parameters": {name: value for name, value in parameters.items() if name not in ("data", "run_folder")},
+        "preset": folder.parent.parent.name if folder.parent.name == run.paper else "by-hand",
+        "paper": run.paper,
+        "run": run_name(run.parameters),
+        **{name: run.parameters[name] for name in ("model", "variant", "fold", "seed")},
+        "parameters": {name: value for name, value in run.parameters.items() if name not in ("data", "run_folder")},
         "scheme": manifest.scheme.name if manifest.scheme and "p_group_0" in predictions else None,
-        "commit": commit(),
         "manifest_hash": manifest.hash(),
         "manifest": manifest.describe(),
         "predictions_hash": predictions_hash(predictions),
         **circumstances(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        **run.facts,
         **learnt,
     }
     write_run(folder, record, predictions)
-
-
-def commit() -> str:
-    """Return the commit of the library's checkout, with ``+`` when files differ from it, or ``"unknown"``."""
-    try:
-        command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-        here = Path(__file__).parent
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

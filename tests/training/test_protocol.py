@@ -8,7 +8,7 @@ from agegender.data.audio import Crop, EvenCrops
 from agegender.data.batches import EvaluationBatches
 from agegender.data.cache import examples_in_memory
 from agegender.pipelines import commonvoice, imdb, levihassner, lmtcnn, timit
-from agegender.training.protocol import Protocol, check_parts, describe_parts, overlaps, rows_of
+from agegender.training.protocol import Protocol, checked_overlaps, describe_parts, rows_of
 
 EXAMPLES = pd.DataFrame({"path": list("abcdef"), "subject": ["s0", "s0", "s1", "s1", "s2", "s3"]})
 APART = {"train": [0, 1], "validation": [2, 3], "test": [4, 5]}
@@ -44,10 +44,10 @@ def test_each_recipe_allows_its_own_protocol_and_no_other(name):
     every = (APART, TRAIN_AND_VALIDATION, SELECTS_ON_TEST, EVERYBODY, SELECTS_ON_TEST_OF_EVERYBODY, TRAINED_ON_TEST)
     for parts in every:
         if parts in allowed:
-            check_parts(as_arrays(parts), EXAMPLES, recipe.protocol)
+            checked_overlaps(as_arrays(parts), EXAMPLES, recipe.protocol)
         else:
             with pytest.raises(ValueError, match=r"Nothing was trained|selects on the test part"):
-                check_parts(as_arrays(parts), EXAMPLES, recipe.protocol)
+                checked_overlaps(as_arrays(parts), EXAMPLES, recipe.protocol)
 
 
 def test_many_subjects_are_counted_and_the_first_are_named():
@@ -57,11 +57,12 @@ def test_many_subjects_are_counted_and_the_first_are_named():
         "7 subjects are in both train and test, which the recipe does not allow: 's0', 's1', 's2', 's3', 's4', ..."
     )
     with pytest.raises(ValueError, match=message):
-        check_parts(parts, examples, Protocol())
+        checked_overlaps(parts, examples, Protocol())
 
 
 def test_examples_and_subjects_that_two_parts_share_are_counted():
-    assert overlaps(as_arrays(SELECTS_ON_TEST_OF_EVERYBODY), EXAMPLES) == {
+    protocol = imdb.RECIPES["as_published"].protocol
+    assert checked_overlaps(as_arrays(SELECTS_ON_TEST_OF_EVERYBODY), EXAMPLES, protocol) == {
         "train and validation": {"examples": 0, "subjects": 2},
         "train and test": {"examples": 0, "subjects": 2},
         "validation and test": {"examples": 2, "subjects": 2},

@@ -18,8 +18,8 @@ from agegender.evaluation.records import read_run
 from agegender.labels import ADIENCE_8
 from agegender.training.fit import FitResult, TrainingConfig
 from agegender.training.protocol import Protocol
-from agegender.training.provenance import predictions_hash, weights_hash
-from agegender.training.runs import begin_run, commit, finish_run, predictions_table
+from agegender.training.provenance import commit, predictions_hash, weights_hash
+from agegender.training.runs import begin_run, finish_run, predictions_table
 from tests.training.small_run import small_model
 
 ROWS = np.array([5, 0, 3])
@@ -256,11 +256,11 @@ def git(folder, *arguments):
 
 
 def test_the_commit_is_that_of_the_library_with_a_plus_when_it_was_changed(tmp_path, monkeypatch):
-    module = tmp_path / "runs.py"
+    module = tmp_path / "provenance.py"
     module.write_text("first")
     for arguments in (["init"], ["add", "."], ["commit", "-m", "x"], ["tag", "-a", "v1", "-m", "x"]):
         git(tmp_path, *arguments)
-    monkeypatch.setattr("agegender.training.runs.__file__", str(module))
+    monkeypatch.setattr("agegender.training.provenance.__file__", str(module))
     clean = commit()
     assert len(clean) == 12
     assert int(clean, 16)

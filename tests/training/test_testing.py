@@ -35,7 +35,7 @@ def begun(folder):
     )
     manifest = Manifest(examples, "adience", "face", ADIENCE_8, None, True, pd.DataFrame({"path": [], "reason": []}))
     parts = {"test": np.arange(NUM)}
-    return BegunRun(folder, "lmtcnn", {"fold": 2}, manifest, None, parts, {})
+    return BegunRun(folder, "lmtcnn", {"fold": 2}, manifest, parts, {})
 
 
 def trained(folder, learning_rate=0.05):
