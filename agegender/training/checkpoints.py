@@ -1,8 +1,11 @@
 """Weights as safetensors, with what is needed to build the model again; training checkpoints, and what ends them."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +20,8 @@ WEIGHTS = "model.safetensors"
 LAST_WEIGHTS = "last.safetensors"
 """The weights of the last step of a run that did not diverge."""
 CHECKPOINT = "last.ckpt"
+PARTS = ("model", "optimizer", "schedule", "state")
+"""What a checkpoint holds beside its step and the identity of its run."""
 ENDED = "ended.json"
 """Takes the place of the checkpoint when nothing is left to train: it is three times as large as the weights."""
 
@@ -40,7 +45,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises ``ValueError`` listing, sorted, the weights that only one side has or whose shapes differ, and when the
     file is no safetensors file.
     """
-    _fill(model, _read(path), path)
+    with _weights_file(path):
+        weights = load_file(path)
+    _fill(model, weights, path)
 
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:
@@ -48,16 +55,10 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
 
     Raises ``ValueError`` as ``load_weights`` does.
     """
-    prefix = "encoder."
-    own = {name.removeprefix(prefix): value for name, value in _read(path).items() if name.startswith(prefix)}
+    with _weights_file(path):
+        weights = load_file(path)
+    own = {name.removeprefix("encoder."): value for name, value in weights.items() if name.startswith("encoder.")}
     _fill(encoder, own, path)
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file, or half of one: {error}") from error
 
 
 def _fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
@@ -76,9 +77,14 @@ def _fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> Non
 
 def read_facts(path: Path) -> dict:
     """Return the facts that ``save_weights`` was given; raise ``ValueError`` when the file is no safetensors file."""
+    with _weights_file(path), safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("agegender", "{}"))
+
+
+@contextmanager
+def _weights_file(path: Path) -> Iterator[None]:
     try:
-        with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get("agegender", "{}"))
+        yield
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or half of one: {error}") from error
 
@@ -87,8 +93,7 @@ def read_facts(path: Path) -> dict:
 class TrainingState:
     """What a resumed run needs to know of the validations before, beside weights, optimiser and schedule.
 
-    ``best`` is what the selection compares, of the best validation so far; ``seconds`` is wall time and
-    ``peak_memory_mb`` that of the device or of the process, both including the time before an interruption.
+    ``best`` is what the selection compares, of the best validation so far; the others are as in ``FitResult``.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -99,6 +104,14 @@ class TrainingState:
     diverged_at_step: int | None = None
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all fields by name."""
+        return asdict(self)
+
+    def load_state_dict(self, fields: dict[str, Any]) -> None:
+        """Take over all fields."""
+        vars(self).update(fields)
 
     def judge(self, scores: dict[str, float], step: int, config: TrainingConfig) -> bool:
         """Note what a validation found, and return whether the weights of this ``step`` are to be kept."""
@@ -112,34 +125,21 @@ class TrainingState:
         return is_kept
 
 
-def write_checkpoint(
-    path: Path,
-    step: int,
-    identity: dict,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    state: TrainingState,
-) -> None:
-    """Write all from which a killed run goes on after ``step``; it takes the place of the checkpoint before."""
-    content = {"step": step, "identity": identity, "state": asdict(state), "model": model.state_dict()}
+def write_checkpoint(path: Path, step: int, identity: dict, parts: dict[str, Any]) -> None:
+    """Write all from which a killed run goes on after ``step``; it takes the place of the checkpoint before.
+
+    ``parts`` are the model, the optimiser, the schedule and the `TrainingState`, by the names in `PARTS`.
+    """
+    content = {"step": step, "identity": identity} | {name: part.state_dict() for name, part in parts.items()}
     with replaced_atomically(path) as temporary:
-        torch.save(content | {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, temporary)
+        torch.save(content, temporary)
 
 
-def read_checkpoint(
-    path: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    state: TrainingState,
-) -> None:
-    """Change all four to what they were when the checkpoint was written."""
+def read_checkpoint(path: Path, parts: dict[str, Any]) -> None:
+    """Change all ``parts`` to what they were when the checkpoint was written."""
     content = _opened(path)
-    for part, name in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
+    for name, part in parts.items():
         part.load_state_dict(content[name])
-    for name, value in content["state"].items():
-        setattr(state, name, value)
 
 
 def step_to_go_on_from(folder: Path, identity: dict) -> int:
@@ -192,7 +192,7 @@ def _differences(saved: dict, identity: dict) -> list[str]:
 def _opened(checkpoint: Path) -> dict:
     try:
         content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-        return {name: content[name] for name in ("step", "identity", "state", "model", "optimizer", "schedule")}
+        return {name: content[name] for name in ("step", "identity", *PARTS)}
     except Exception as error:
         kind = type(error).__name__  # torch's own message advises to run whatever code the file holds
         raise ValueError(f"{checkpoint} is damaged ({kind}): delete it to start this run anew") from error

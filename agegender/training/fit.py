@@ -21,21 +21,8 @@ from tqdm import tqdm
 
 from agegender.data.batches import loader
 from agegender.models.multitask import MultiTaskModel
-from agegender.training.checkpoints import (
-    CHECKPOINT,
-    ENDED,
-    LAST_WEIGHTS,
-    WEIGHTS,
-    TrainingState,
-    end_before,
-    has_finite_weights,
-    load_weights,
-    read_checkpoint,
-    save_weights,
-    step_to_go_on_from,
-    write_checkpoint,
-    write_end,
-)
+from agegender.training import checkpoints
+from agegender.training.checkpoints import CHECKPOINT, LAST_WEIGHTS, WEIGHTS, TrainingState
 from agegender.training.config import TrainingConfig as TrainingConfig  # for those who fit
 from agegender.training.config import goodness, optimizer_of, precision_here, rate_factor
 from agegender.training.identity import identity_of
@@ -78,14 +65,11 @@ def fit(
     """Fit ``model`` to the batches of ``training`` (item = step) and leave the selected weights in it.
 
     ``folder`` receives ``model.safetensors`` (the selected weights), ``last.safetensors`` (those of the last step),
-    TensorBoard events and ``last.ckpt``, which ``ended.json`` replaces at the end: a run that has ended is not trained
-    again. When the folder holds a checkpoint of this run, training goes on from there; one of another run
-    (``identity_of``: other settings, data, model, initial weights or ``recipe``) is set aside as ``last.before.ckpt``
-    (the weights of one that had ended as ``model.before.safetensors``), and training starts anew. A run whose loss is
-    no longer finite ends at its next validation (``FitResult.diverged_at_step``). Where the processor would only
-    emulate bfloat16, training is in single precision (``FitResult.precision``), and does not go on from a checkpoint in
-    the other precision. ``accelerator`` is ``"auto"``, ``"cuda"`` or ``"cpu"``. Raises ``ValueError`` when the
-    checkpoint is damaged.
+    TensorBoard events and ``last.ckpt``, which ``ended.json`` replaces at the end. Training goes on from a checkpoint
+    of this run, and does nothing when it has ended; what another run left (``identity_of``) is set aside as
+    ``last.before.ckpt`` or ``model.before.safetensors``. A run whose loss is no longer finite ends at its next
+    validation. Where the processor would only emulate bfloat16, training is in single precision. ``accelerator`` is
+    ``"auto"``, ``"cuda"`` or ``"cpu"``. Raises ``ValueError`` when the checkpoint is damaged.
     """
     folder = Path(folder)
     keep_freed_memory()
@@ -93,20 +77,23 @@ def fit(
     config = replace(config, precision=precision_here(config.precision, device.type))
     identity = identity_of(model, prepare, training, validation, config, recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    if (end := end_before(folder, identity)) is not None:
+    if (end := checkpoints.end_before(folder, identity)) is not None:
         print("trained to its end before: nothing is left to train", flush=True)
-        load_weights(model, folder / WEIGHTS)
+        checkpoints.load_weights(model, folder / WEIGHTS)
         return FitResult(**end)
 
-    start = step_to_go_on_from(folder, identity)
+    start = checkpoints.step_to_go_on_from(folder, identity)
     model.to(device)
     state, optimizer = TrainingState(), optimizer_of(model, config)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(config, lambda: state.num_drops))
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "state": state}
     if start:
-        read_checkpoint(folder / CHECKPOINT, model, optimizer, schedule, state)
+        checkpoints.read_checkpoint(folder / CHECKPOINT, parts)
         print(f"going on at step {start} of {config.num_steps}", flush=True)
     else:
-        save_weights(model, folder / WEIGHTS)  # what is left of a run that diverges before its first validation
+        checkpoints.save_weights(
+            model, folder / WEIGHTS
+        )  # what is left of a run that diverges before its first validation
     begun, events = time.monotonic() - state.seconds, SummaryWriter(str(folder / "events"))
     batches = loader(training, range(start, config.num_steps), num_workers)
     sums: dict[str, Tensor] = {}
@@ -137,35 +124,29 @@ def fit(
         line |= {"validation_score": float(np.mean(list(scores.values()))), **found}
         state.seconds = time.monotonic() - begun
         state.peak_memory_mb = max(state.peak_memory_mb, _peak_memory_mb(device))
-        is_finite = all(math.isfinite(value) for value in line.values()) and has_finite_weights(model)
+        is_finite = all(math.isfinite(value) for value in line.values()) and checkpoints.has_finite_weights(model)
         if int(lost_at_step) or not is_finite:
             state.diverged_at_step = int(lost_at_step) or step
             print(f"diverged at step {state.diverged_at_step}: the loss is no longer finite", flush=True)
         else:
             state.history.append(line)
             if state.judge(scores, step, config):
-                save_weights(model, folder / WEIGHTS)
+                checkpoints.save_weights(model, folder / WEIGHTS)
             for name, value in line.items():
                 events.add_scalar(name, value, step)
             print(_in_words(line, config.num_steps, state.seconds), flush=True)
-        write_checkpoint(folder / CHECKPOINT, step, identity, model, optimizer, schedule, state)
+        checkpoints.write_checkpoint(folder / CHECKPOINT, step, identity, parts)
         if _has_ended(state, config):
             break
     events.close()
     (folder / LAST_WEIGHTS).unlink(missing_ok=True)
     if state.diverged_at_step is None:
-        save_weights(model, folder / LAST_WEIGHTS)
-    load_weights(model, folder / WEIGHTS)
-    result = FitResult(
-        history=state.history,
-        seconds=state.seconds,
-        selected_step=state.selected_step,
-        device=_device_name(device),
-        peak_memory_mb=state.peak_memory_mb,
-        precision=config.precision,
-        diverged_at_step=state.diverged_at_step,
-    )
-    write_end(folder / ENDED, identity, asdict(result))
+        checkpoints.save_weights(model, folder / LAST_WEIGHTS)
+    checkpoints.load_weights(model, folder / WEIGHTS)
+    names = ("history", "seconds", "selected_step", "peak_memory_mb", "diverged_at_step")
+    measured = {name: getattr(state, name) for name in names}
+    result = FitResult(device=_device_name(device), precision=config.precision, **measured)
+    checkpoints.write_end(folder / checkpoints.ENDED, identity, asdict(result))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return result
 

@@ -64,22 +64,19 @@ def year_weights(
     how: Literal["inverse", "sqrt_inverse"] = "sqrt_inverse",
     kernel: np.ndarray | None = None,
     unit_years: float = 1.0,
-    num_bins: int = YEARS,
     truncates_counts: bool = False,
 ) -> np.ndarray:
     """Return the weight of an example by its completed years, (121,), from the ``ages`` in years of the training part.
 
-    The ages are counted in ``num_bins`` bins of ``unit_years`` years; the last also takes all that is above it. A bin
-    with the count ``n`` weighs ``1 / sqrt(n)`` (``"sqrt_inverse"``) or ``1 / n`` with ``n`` held between 5 and 1,000
+    The ages are counted in 121 bins of ``unit_years`` years; the last also takes all that is above it. A bin with the
+    count ``n`` weighs ``1 / sqrt(n)`` (``"sqrt_inverse"``) or ``1 / n`` with ``n`` held between 5 and 1,000
     (``"inverse"``). With a ``kernel`` the square root, or the held count, is ``smoothed`` first (LDS).
     ``truncates_counts`` then cuts the smoothed counts of ``"inverse"`` to whole numbers, as the published code does,
-    which convolves integers; the square roots are none. The weights are
-    scaled to a mean of 1 over the training examples. A bin without an example has the weight of the nearest one with
-    examples, so that a validation part may hold other ages.
+    which convolves integers. The weights have a mean of 1 over the training examples. A bin without an example has the
+    weight of the nearest one with examples, so that a validation part may hold other ages.
 
-    The published TIMIT code has 80 bins, and ages divided by 100 in them: ``unit_years=100`` puts everybody into the
-    first bin, so that every weight is 1 whatever else is asked for. Raises ``ValueError`` for no ages at all, and for
-    the first one that is NaN or not between 0 and 120.
+    The published TIMIT code bins ages divided by 100: ``unit_years=100`` puts everybody into the first bin, so that
+    every weight is 1. Raises ``ValueError`` for no ages at all, and for the first that is NaN or not from 0 to 120.
 
     >>> weights = year_weights(np.array([20.5, 20.0, 20.9, 20.1, 60.0]))
     >>> weights[[20, 60, 61]].round(3)
@@ -89,32 +86,24 @@ def year_weights(
     """
     if how not in ("inverse", "sqrt_inverse"):
         raise ValueError(f"unknown weighting {how!r}: expected 'inverse' or 'sqrt_inverse'")
-    bins = _bins(_checked(ages), unit_years, num_bins)
-    counts = np.bincount(bins, minlength=num_bins).astype(np.float64)
+    if not unit_years > 0:
+        raise ValueError(f"bins need unit_years above 0, got {unit_years}")
+
+    def bins_of(years: np.ndarray) -> np.ndarray:
+        return np.minimum((years / unit_years).astype(np.int64), YEARS - 1)
+
+    bins = bins_of(_checked(ages))
+    counts = np.bincount(bins, minlength=YEARS).astype(np.float64)
     sizes = np.sqrt(counts) if how == "sqrt_inverse" else counts.clip(5, 1000)
     if kernel is not None:
         sizes = smoothed(sizes, kernel)
         if truncates_counts and how == "inverse":
             sizes = np.trunc(sizes)
-    weights = 1 / sizes[_nearest(np.flatnonzero(counts), num_bins)]
+    known = np.flatnonzero(counts)
+    nearest = known[np.abs(np.arange(YEARS)[:, None] - known).argmin(1)]  # of two as near, the younger
+    weights = 1 / sizes[nearest]
     weights /= weights[bins].mean()
-    return weights[_bins(np.arange(float(YEARS)), unit_years, num_bins)]
-
-
-def example_weights(ages: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weight (examples,) of each of ``ages`` (examples,) in years, from those of ``year_weights``."""
-    return weights[_checked(ages).astype(np.int64)]
-
-
-def _bins(ages: np.ndarray, unit_years: float, num_bins: int) -> np.ndarray:
-    if not unit_years > 0 or num_bins < 1:
-        raise ValueError(f"bins need unit_years above 0 and at least one bin, got {unit_years} and {num_bins}")
-    return np.minimum((ages / unit_years).astype(np.int64), num_bins - 1)
-
-
-def _nearest(known: np.ndarray, num_bins: int) -> np.ndarray:
-    """For each bin the nearest of ``known``; of two as near, the younger."""
-    return known[np.abs(np.arange(num_bins)[:, None] - known).argmin(1)]
+    return weights[bins_of(np.arange(float(YEARS)))]
 
 
 def _checked(ages: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ def test_nor_is_one_that_was_killed_after_its_last_validation(tmp_path, monkeypa
         raise StoppedError
 
     with monkeypatch.context() as patched:
-        patched.setattr("agegender.training.fit.write_end", killed)
+        patched.setattr("agegender.training.checkpoints.write_end", killed)
         with pytest.raises(StoppedError):
             run(tmp_path, lost_at=7)
     _, again, trained = run(tmp_path)

@@ -7,7 +7,6 @@ from scipy.ndimage import convolve1d, gaussian_filter1d
 from scipy.signal.windows import triang
 
 from agegender.training.reweighting import (
-    example_weights,
     gaussian_kernel,
     laplace_kernel,
     smoothed,
@@ -28,28 +27,23 @@ def ages_of(histogram=HISTOGRAM):
     return rng.permutation([year + rng.uniform(0, 0.99) for year, number in histogram.items() for _ in range(number)])
 
 
-def written_out(how, kernel, num_bins=121):
+def written_out(how, kernel):
     """The weight of each year of the histogram, by sums over its years."""
-    counts = [0.0] * num_bins
-    for year, number in HISTOGRAM.items():
-        counts[min(year, num_bins - 1)] += number
+    counts = [float(HISTOGRAM.get(year, 0)) for year in range(121)]
     sizes = [math.sqrt(n) if how == "sqrt_inverse" else min(max(n, 5.0), 1000.0) for n in counts]
     if kernel is not None:
         half = len(kernel) // 2
-        sizes = [
-            sum(kernel[i - j + half] * sizes[j] for j in range(num_bins) if abs(i - j) <= half) for i in range(num_bins)
-        ]
-    weights = {year: 1 / sizes[min(year, num_bins - 1)] for year in HISTOGRAM}
+        sizes = [sum(kernel[i - j + half] * sizes[j] for j in range(121) if abs(i - j) <= half) for i in range(121)]
+    weights = {year: 1 / sizes[year] for year in HISTOGRAM}
     mean = sum(HISTOGRAM[year] * weight for year, weight in weights.items()) / sum(HISTOGRAM.values())
     return {year: weight / mean for year, weight in weights.items()}
 
 
 @pytest.mark.parametrize("how", ["inverse", "sqrt_inverse"])
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("num_bins", [80, 121])
-def test_the_weights_are_the_papers_formula_on_a_known_histogram(how, kernel, num_bins):
-    found = year_weights(ages_of(), how, KERNELS[kernel], num_bins=num_bins)
-    expected = written_out(how, KERNELS[kernel], num_bins)
+def test_the_weights_are_the_papers_formula_on_a_known_histogram(how, kernel):
+    found = year_weights(ages_of(), how, KERNELS[kernel])
+    expected = written_out(how, KERNELS[kernel])
     assert_allclose(found[list(expected)], list(expected.values()), rtol=1e-12)
 
 
@@ -69,18 +63,17 @@ def test_by_hand_a_neighbour_lends_half_of_itself():
 @pytest.mark.parametrize("unit_years", [1.0, 5.0, 100.0])
 def test_over_the_examples_the_weights_have_the_mean_1(how, kernel, unit_years):
     weights = year_weights(ages_of(), how, KERNELS[kernel], unit_years)
-    assert example_weights(ages_of(), weights).mean() == pytest.approx(1, rel=1e-12)
+    assert weights[ages_of().astype(int)].mean() == pytest.approx(1, rel=1e-12)
     assert weights.shape == (121,)
     assert (np.isfinite(weights) & (weights > 0)).all()
 
 
 @pytest.mark.parametrize("how", ["inverse", "sqrt_inverse"])
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("num_bins", [80, 121])
-def test_ages_divided_by_100_as_published_all_fall_into_one_bin_and_nothing_is_weighed(how, kernel, num_bins):
-    published = year_weights(ages_of(), how, KERNELS[kernel], unit_years=100.0, num_bins=num_bins)
+def test_ages_divided_by_100_as_published_all_fall_into_one_bin_and_nothing_is_weighed(how, kernel):
+    published = year_weights(ages_of(), how, KERNELS[kernel], unit_years=100.0)
     assert_allclose(published, np.ones(121), rtol=1e-12)
-    meant = year_weights(ages_of(), how, KERNELS[kernel], unit_years=1.0, num_bins=num_bins)
+    meant = year_weights(ages_of(), how, KERNELS[kernel], unit_years=1.0)
     assert np.ptp(meant) > 0.2
 
 
@@ -106,9 +99,9 @@ def test_the_order_of_the_examples_does_not_matter():
 
 
 def test_ages_above_the_last_bin_are_counted_in_it():
-    weights = year_weights(ages_of(), num_bins=80)
-    assert weights[79] == weights[85] == weights[120]
-    assert year_weights(ages_of())[79] != year_weights(ages_of(), num_bins=80)[79]
+    weights = year_weights(ages_of(), unit_years=0.5)  # 121 bins of half a year
+    assert weights[78] == weights[85] == weights[120]
+    assert year_weights(ages_of())[78] != year_weights(ages_of())[85]
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -132,7 +125,6 @@ def test_the_held_counts_of_the_plain_inverse():
 def test_an_age_of_exactly_120_counts_and_is_weighed():
     weights = year_weights(np.array([120.0, 0.0, 0.5, 0.25, 0.75]))
     assert weights[120] == 2 * weights[0]
-    assert_allclose(example_weights(np.array([120.0, 0.9]), weights), weights[[120, 0]])
 
 
 def test_the_published_gaussian_kernel_is_that_of_scipys_filter():
@@ -184,11 +176,10 @@ def test_kernels_are_nine_years_long_and_one_year_wide_as_published():
     assert_allclose(triangular_kernel(), triang(9))
 
 
-def test_the_smallest_kernel_and_a_single_bin_change_nothing():
+def test_the_smallest_kernel_changes_nothing():
     for kernel in (gaussian_kernel(1), laplace_kernel(1), triangular_kernel(1)):
         assert kernel.tolist() == [1]
         assert_allclose(year_weights(ages_of(), kernel=kernel), year_weights(ages_of()))
-    assert_allclose(year_weights(ages_of(), num_bins=1), np.ones(121))
 
 
 @pytest.mark.parametrize("size", [1, 3, 9, 41])
@@ -205,8 +196,6 @@ def test_smoothing_is_scipys_convolution_with_nothing_beyond_the_ends(size):
 def test_an_impossible_age_is_refused_with_its_row(age):
     with pytest.raises(ValueError, match=f"the age of example 2 is {age}, not from 0 to 120"):
         year_weights(np.array([20.0, 30.0, age]))
-    with pytest.raises(ValueError, match=f"the age of example 0 is {age}, not from 0 to 120"):
-        example_weights(np.array([age]), np.ones(121))
 
 
 @pytest.mark.parametrize("ages", [[], [[20.0]], 20.0])
@@ -215,10 +204,10 @@ def test_no_ages_are_refused(ages):
         year_weights(np.array(ages))
 
 
-@pytest.mark.parametrize(("unit_years", "num_bins"), [(0.0, 80), (-1.0, 80), (math.nan, 80), (1.0, 0)])
-def test_bins_of_no_width_or_none_at_all_are_refused(unit_years, num_bins):
-    with pytest.raises(ValueError, match=f"above 0 and at least one bin, got {unit_years} and {num_bins}"):
-        year_weights(np.array([20.0]), unit_years=unit_years, num_bins=num_bins)
+@pytest.mark.parametrize("unit_years", [0.0, -1.0, math.nan])
+def test_bins_of_no_width_are_refused(unit_years):
+    with pytest.raises(ValueError, match=f"bins need unit_years above 0, got {unit_years}"):
+        year_weights(np.array([20.0]), unit_years=unit_years)
 
 
 def test_an_unknown_weighting_is_refused():
