@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from agegender.data.manifest import Manifest
+from agegender.data.splits import shuffled
 
 ORDERS = ("first_come", "spread")
 
@@ -60,7 +61,7 @@ def balance_groups(manifest: Manifest, most_per_subject: int | None = None, seed
 def _places(examples: pd.DataFrame, most_per_subject: int | None, seed: list[int]) -> np.ndarray:
     """Return the place of each example of a group in the drawing, infinite for those above ``most_per_subject``."""
     if most_per_subject is None:
-        return _place_in(_shuffled(examples, seed)).astype(np.float64)
+        return _place_in(shuffled(examples, seed)).astype(np.float64)
     places = _turns(examples, seed).astype(np.float64)
     own = pd.Series(places).groupby(examples["subject"].to_numpy()).rank(method="first").to_numpy()
     return np.where(own > most_per_subject, np.inf, places)
@@ -68,15 +69,10 @@ def _places(examples: pd.DataFrame, most_per_subject: int | None, seed: list[int
 
 def _turns(examples: pd.DataFrame, seed: list[int]) -> np.ndarray:
     """Return the place of each example when subjects take turns."""
-    shuffled = _shuffled(examples, seed)
-    turn = examples["subject"].iloc[shuffled].groupby(examples["subject"].iloc[shuffled]).cumcount()
-    return _place_in(shuffled[np.argsort(turn.to_numpy(), kind="stable")])
-
-
-def _shuffled(examples: pd.DataFrame, seed: list[int]) -> np.ndarray:
-    """Return the row numbers in an order that does not depend on the order of the rows."""
-    by_path = np.argsort(examples["path"].to_numpy(dtype=object), kind="stable")
-    return np.random.default_rng(seed).permutation(by_path)
+    drawn = shuffled(examples, seed)
+    subjects = examples["subject"].iloc[drawn]
+    turn = subjects.groupby(subjects).cumcount()
+    return _place_in(drawn[np.argsort(turn.to_numpy(), kind="stable")])
 
 
 def _place_in(order: np.ndarray) -> np.ndarray:

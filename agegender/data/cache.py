@@ -107,7 +107,7 @@ def cache_examples(
     if notes is None:
         notes = _write(manifest, values_path, decoder, max_unreadable_share)
         _write_notes(notes_path, notes)
-    _check_share(notes["unreadable"], len(manifest), max_unreadable_share)
+    check_share(list(notes["unreadable"].values()), len(manifest), max_unreadable_share)
     lengths = np.array(notes["lengths"], dtype=np.int64)
     dtype, shape = np.dtype(notes["dtype"]), (-1, *notes["shape"])
     array = np.asarray(np.memmap(values_path, dtype, mode="r")).reshape(shape) if len(lengths) else np.zeros(0, dtype)
@@ -151,7 +151,7 @@ def _write(
                 file.write(np.ascontiguousarray(values).data)
                 lengths.append(len(values))
                 kinds.add((values.dtype.str, values.shape[1:]))
-        _check_share(unreadable, len(manifest), max_unreadable_share)
+        check_share(list(unreadable.values()), len(manifest), max_unreadable_share)
         assert len(kinds) <= 1, f"examples of several kinds: {kinds}"
         dtype, shape = kinds.pop() if kinds else ("|u1", ())
         notes = {"unreadable": unreadable, "lengths": lengths, "dtype": dtype, "shape": list(shape)}
@@ -215,9 +215,10 @@ def _checksum(path: Path) -> int:
     return crc
 
 
-def _check_share(unreadable: dict[str, str], num_files: int, max_share: float) -> None:
-    if len(unreadable) > max_share * num_files:
+def check_share(reasons: Sequence[str], num_files: int, max_share: float, fault: str = "used") -> None:
+    """Raise ``TooManyQuarantinedError`` when more than ``max_share`` of the files cannot be used, or decoded."""
+    if len(reasons) > max_share * num_files:
         raise TooManyQuarantinedError(
-            f"{len(unreadable)} of {num_files} files cannot be used, more than the {max_share:.0%} allowed. First: "
-            f"{next(iter(unreadable.values()))}. Repair these files, or take their rows out of the table."
+            f"{len(reasons)} of {num_files} files cannot be {fault}, more than the {max_share:.0%} allowed. First: "
+            f"{reasons[0]}. Repair these files, or take their rows out of the table."
         )

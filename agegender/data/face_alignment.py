@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from agegender.data.cache import ExampleCache, cache_examples
+from agegender.data.cache import ExampleCache, cache_examples, check_share
 from agegender.data.images import Resize, cache_images, decode_whole
 from agegender.data.known_files import Row, look_up
-from agegender.data.manifest import Manifest, TooManyQuarantinedError, UnreadableFileError
+from agegender.data.manifest import Manifest, UnreadableFileError
 from agegender.data.mtcnn import FaceDetector, Faces
 from agegender.files import sha256_of
 
@@ -93,15 +92,17 @@ def align_face(
     return np.rint(np.stack(turned, -1)).astype(np.uint8)
 
 
-def aligned_face(path: Path, found: "Detection | str", size_px: int, crop: str, resize: Resize) -> np.ndarray:
+def aligned_face(path: Path, found: Faces | str, size_px: int, crop: str, resize: Resize) -> np.ndarray:
     """Return the one face of a file, aligned: uint8 RGB (size_px, size_px, 3).
 
     ``found`` is what ``find_faces`` says of the file. Raises ``UnreadableFileError`` with the reason when it cannot be
     read or does not show one usable face.
     """
-    if isinstance(found, str) or found.problem is not None:
-        raise UnreadableFileError(found if isinstance(found, str) else found.problem)
-    return align_face(decode_whole(path, LONGEST_PX), found.faces.landmarks[0], size_px, crop, resize)
+    if isinstance(found, str):
+        raise UnreadableFileError(found)
+    if problem := problem_of(found):
+        raise UnreadableFileError(problem)
+    return align_face(decode_whole(path, LONGEST_PX), found.landmarks[0], size_px, crop, resize)
 
 
 def cache_aligned_faces(
@@ -109,7 +110,7 @@ def cache_aligned_faces(
 ) -> ExampleCache:
     """Find, align and cache the faces of ``manifest`` in ``folder``, or take them from there.
 
-    A picture without one usable face (``Detection.problem``) goes to the quarantine. A manifest that is aligned
+    A picture without one usable face (``problem_of``) goes to the quarantine. A manifest that is aligned
     already needs no detection. Raises ``TooManyQuarantinedError`` when more than ``MAX_UNREADABLE_SHARE`` of the files
     cannot be decoded or more than ``MAX_FACELESS_SHARE`` cannot be used, ``ImportError`` without the detector.
     """
@@ -121,43 +122,28 @@ def cache_aligned_faces(
     def decoder(paths: list[Path]) -> Callable[[Path], np.ndarray]:
         found = dict(zip(paths, find_faces(paths, folder, detector), strict=True))
         unreadable = [each for each in found.values() if isinstance(each, str)]
-        if len(unreadable) > MAX_UNREADABLE_SHARE * len(found):
-            raise TooManyQuarantinedError(
-                f"{len(unreadable)} of {len(found)} files cannot be decoded, more than the {MAX_UNREADABLE_SHARE:.0%} "
-                f"allowed. First: {unreadable[0]}. Repair the files, or take their rows out of the table."
-            )
+        check_share(unreadable, len(found), MAX_UNREADABLE_SHARE, "decoded")
         return lambda path: aligned_face(path, found[path], size_px, crop, resize)
 
     key = f"{crop} {size_px}, {resize}, {LONGEST_PX} px, {detector.name}"
     return cache_examples(manifest, folder, decoder, key, max_unreadable_share=MAX_FACELESS_SHARE)
 
 
-@dataclass(frozen=True)
-class Detection:
-    """The faces in one picture, in pixels of the upright picture of the stated size (``decode_whole``)."""
+def problem_of(faces: Faces) -> str | None:
+    """Return why a picture does not show one usable face, ``None`` if it does, as published for the IMDB faces.
 
-    width_px: int
-    height_px: int
-    faces: Faces
-
-    @property
-    def problem(self) -> str | None:
-        """Why the picture does not show one usable face, ``None`` if it does, as published for the IMDB faces.
-
-        One face is exactly one box, fully inside the picture, and wider and higher than a tenth of it.
-        """
-        if len(self.faces) != 1:
-            return SEVERAL_FACES if len(self.faces) else NO_FACE
-        left, top, right, bottom = self.faces.boxes[0]
-        if left < 0 or top < 0 or right > self.width_px or bottom > self.height_px:
-            return OUTSIDE
-        if right - left <= self.width_px / 10 or bottom - top <= self.height_px / 10:
-            return SMALL
-        return None
+    One face is exactly one box, fully inside the picture, and wider and higher than a tenth of it.
+    """
+    if len(faces) != 1:
+        return SEVERAL_FACES if len(faces) else NO_FACE
+    left, top, right, bottom = faces.boxes[0]
+    if left < 0 or top < 0 or right > faces.width_px or bottom > faces.height_px:
+        return OUTSIDE
+    return SMALL if right - left <= faces.width_px / 10 or bottom - top <= faces.height_px / 10 else None
 
 
-def find_faces(paths: Sequence[Path], folder: Path | None, detector: FaceDetector) -> list[Detection | str]:
-    """Return for each file, in order, the faces in it, or as text why it cannot be read.
+def find_faces(paths: Sequence[Path], folder: Path | None, detector: FaceDetector) -> list[Faces | str]:
+    """Return for each file, in order, the faces in it (in pixels of ``decode_whole``), or why it cannot be read.
 
     What was found is kept in ``folder`` under the SHA-256 of the file's bytes (``look_up``).
     """
@@ -166,12 +152,12 @@ def find_faces(paths: Sequence[Path], folder: Path | None, detector: FaceDetecto
         def look(rows: list[int]) -> list[Row | str]:
             pictures = list(threads.map(_decoded, [paths[row] for row in rows]))
             faces = iter(detector.find([picture for picture in pictures if not isinstance(picture, str)]))
-            return [each if isinstance(each, str) else _row(each, next(faces)) for each in pictures]
+            return [each if isinstance(each, str) else _row(next(faces)) for each in pictures]
 
         setting = f"{detector.name}, pictures of at most {LONGEST_PX} px"
         progress = f"finding faces, {_AT_ONCE} pictures at once"
         found = look_up(folder, "faces", setting, list(threads.map(_key, paths)), look, _AT_ONCE, progress)
-    return [each if isinstance(each, str) else _detection(each) for each in found]
+    return [each if isinstance(each, str) else _faces(each) for each in found]
 
 
 def _key(path: Path) -> str:
@@ -188,14 +174,13 @@ def _decoded(path: Path) -> np.ndarray | str:
         return str(error)
 
 
-def _row(picture: np.ndarray, faces: Faces) -> Row:
-    numbers = {"boxes": faces.boxes, "scores": faces.scores, "landmarks": faces.landmarks}
-    size = {"width_px": picture.shape[1], "height_px": picture.shape[0]}
-    return size | {name: values.ravel().tolist() for name, values in numbers.items()}
+def _row(faces: Faces) -> Row:
+    return {
+        name: values.ravel().tolist() if isinstance(values, np.ndarray) else values
+        for name, values in vars(faces).items()
+    }
 
 
-def _detection(row: Row) -> Detection:
+def _faces(row: Row) -> Faces:
     boxes, scores, landmarks = (np.array(row[name], np.float64) for name in ("boxes", "scores", "landmarks"))
-    return Detection(
-        row["width_px"], row["height_px"], Faces(boxes.reshape(-1, 4), scores, landmarks.reshape(-1, 5, 2))
-    )
+    return Faces(boxes.reshape(-1, 4), scores, landmarks.reshape(-1, 5, 2), row["width_px"], row["height_px"])

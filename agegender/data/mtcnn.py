@@ -29,7 +29,7 @@ _CELL_PX = 12  # the field of view of the first net
 
 @dataclass(frozen=True)
 class Faces:
-    """The faces in one picture, the surest first, in pixels of that picture.
+    """The faces in one picture of ``width_px`` by ``height_px``, the surest first, in its pixels.
 
     ``boxes`` (faces, 4): left, top, right, bottom. ``scores`` (faces,): 0 to 1. ``landmarks`` (faces, 5, 2): x and y of
     left eye, right eye, tip of the nose, left and right corner of the mouth, left and right as the viewer sees them.
@@ -38,6 +38,8 @@ class Faces:
     boxes: np.ndarray
     scores: np.ndarray
     landmarks: np.ndarray
+    width_px: int
+    height_px: int
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -111,8 +113,12 @@ class FaceDetector:
         boxes = self._cascade.bbreg(boxes, boxes[:, 5:])
         corners, scores = boxes[:, :4].double(), boxes[:, 4].double()
         kept = self._cascade.batched_nms_numpy(corners, scores, picture, MAX_OVERLAP, "Min")
-        of_each = [kept[picture[kept] == number] for number in range(len(sums))]
-        return [Faces(*(part[here].double().numpy() for part in (corners, scores, landmarks))) for here in of_each]
+        found = []
+        for number, table in enumerate(sums):
+            here = kept[picture[kept] == number]
+            where, how_sure, eyes_to_mouth = (part[here].double().numpy() for part in (corners, scores, landmarks))
+            found.append(Faces(where, how_sure, eyes_to_mouth, table.shape[1] - 1, table.shape[0] - 1))
+        return found
 
     def _ask(self, net: nn.Module, pixels: np.ndarray) -> list[Tensor]:
         """Ask a net about pixels (n, height, width, 3) from 0 to 255, which it gets from -1 to 1 and channels last."""

@@ -20,7 +20,7 @@ _PUBLISHED_PARTS = ("train", "validation", "val", "dev", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the examples of each part, each in the order in which it is read; no row is in two parts.
+    """Row numbers of each part, in the order of reading; no row is in two parts.
 
     Where published code selects on what it tests, ``validation`` and ``test`` are the same rows in the same order.
     """
@@ -42,11 +42,10 @@ class Split:
 
 
 def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key: str = "subject") -> np.ndarray:
-    """Return the fold (0 to ``num_folds`` - 1) of each example, all examples of a subject in one fold.
+    """Return the fold (0 to ``num_folds`` - 1) of each example, all of a subject (or coarser ``key``) in one fold.
 
-    ``key`` may name a coarser column (``user``). Folds are balanced by age group and gender, or by size alone when none
-    of these has as many examples as there are folds. They depend on the set of examples and on ``seed``, not on the
-    order of the rows. Raises ``ValueError`` when there are fewer subjects than folds.
+    Folds are balanced by age group and gender, or by size alone when none of these has as many examples as there are
+    folds, whatever the order of the rows. Raises ``ValueError`` for fewer subjects than folds.
     """
     num_keys = examples[key].nunique()
     if not 2 <= num_folds <= num_keys:
@@ -56,7 +55,7 @@ def subject_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0, key
     age = ordered["age_group"] if ordered["age_group"].notna().any() else ordered["age"] // 10
     stratum = age.astype("str").fillna("unknown") + "/" + ordered["gender"].astype("str").fillna("unknown")
     if stratum.value_counts().max() < num_folds:
-        stratum = pd.Series("all", index=ordered.index)
+        stratum[:] = "all"
     folds = np.empty(len(examples), dtype=np.int64)
     kfold = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a stratum smaller than the number of folds is balanced as far as it goes
@@ -84,8 +83,8 @@ def published_folds(examples: pd.DataFrame) -> np.ndarray:
     else:
         names = sorted(published.unique())[:5]
         raise ValueError(f"published folds must be numbers, or {', '.join(_PUBLISHED_PARTS)}; got {names}")
-    per_subject = folds.groupby(examples["subject"]).nunique()
-    if straddling := sorted(per_subject.index[per_subject > 1]):
+    num_folds = folds.groupby(examples["subject"]).nunique()
+    if straddling := sorted(num_folds.index[num_folds > 1]):
         raise ValueError(
             f"{len(straddling)} subjects are in more than one published fold: {straddling[:5]}; a split of one's own "
             "can be left out, then folds are drawn by subject"
@@ -96,8 +95,8 @@ def published_folds(examples: pd.DataFrame) -> np.ndarray:
 def folds_of(examples: pd.DataFrame, seed: int = 0, table: pd.DataFrame | None = None) -> np.ndarray:
     """Return the published folds, five subject-disjoint ones drawn with ``seed`` where none is published for the test.
 
-    ``table`` is the whole table from which ``examples`` come: who reads the same table has the same folds. Raises
-    ``ValueError`` as ``published_folds`` does, and for subjects that are not in the table.
+    They are those of ``table``, the whole table from which ``examples`` come. Raises ``ValueError`` as
+    ``published_folds`` does, and for subjects that are not in the table.
     """
     table = examples if table is None else table
     published = table["published_split"].str.lower()
@@ -114,10 +113,10 @@ def split_by_subject(
     validation_share: float = 0.1,
     key: str = "subject",
 ) -> Split:
-    """Test on one fold, and take the validation subjects out of the others: no subject is in two parts.
+    """Test on one fold; subjects with about ``validation_share`` (at most a half) of the others validate.
 
-    About ``validation_share`` (at most a half) of the others validate; ``key`` is that of ``subject_folds``. Raises
-    ``ValueError`` for an empty fold, another number of folds than examples, and too few subjects.
+    ``key`` is that of ``subject_folds``. Raises ``ValueError`` for an empty fold, another number of folds than
+    examples, and too few subjects.
     """
     _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
@@ -126,42 +125,45 @@ def split_by_subject(
 
 
 def clip_folds(examples: pd.DataFrame, num_folds: int = 5, seed: int = 0) -> np.ndarray:
-    """Return the fold (0 to ``num_folds`` - 1) of each example, drawn by example, whoever is heard or seen in it.
+    """Return the fold (0 to ``num_folds`` - 1) of each example, drawn by example whatever the order of the rows.
 
-    Folds do not depend on the order of the rows. Raises ``ValueError`` for fewer examples than folds.
+    Raises ``ValueError`` for fewer examples than folds.
     """
     if not 2 <= num_folds <= len(examples):
         raise ValueError(f"num_folds must lie in 2..{len(examples)} (the number of examples), got {num_folds}")
-    by_path = np.argsort(examples["path"].to_numpy(dtype=object), kind="stable")
     folds = np.empty(len(examples), dtype=np.int64)
-    folds[np.random.default_rng(seed).permutation(by_path)] = np.arange(len(examples)) % num_folds
+    folds[shuffled(examples, seed)] = np.arange(len(examples)) % num_folds
     return folds
+
+
+def shuffled(examples: pd.DataFrame, seed: int | Sequence[int]) -> np.ndarray:
+    """Return the row numbers in a random order that does not depend on the order of the rows."""
+    by_path = np.argsort(examples["path"].to_numpy(dtype=object), kind="stable")
+    return np.random.default_rng(seed).permutation(by_path)
 
 
 def split_by_clip(
     examples: pd.DataFrame, folds: np.ndarray, test_fold: int, seed: int, validation_share: float = 0.2
 ) -> Split:
-    """Test on one fold and draw the validation examples out of the others, whoever is heard or seen in them.
+    """Test on one fold and draw validation examples out of the others, as the Common Voice pipeline (unseeded) does.
 
-    As the Common Voice pipeline does, without a seed. Raises ``ValueError`` as ``split_by_subject`` does.
+    Raises ``ValueError`` as ``split_by_subject`` does.
     """
     _check_share(examples, folds, validation_share)
     test, pool = test_and_pool(folds, test_fold)
-    by_path = pool[np.argsort(examples["path"].to_numpy(dtype=object)[pool], kind="stable")]
-    shuffled = np.random.default_rng((seed, test_fold)).permutation(by_path)
+    drawn = pool[shuffled(examples.iloc[pool], (seed, test_fold))]
     num_validation = round(validation_share * len(pool))
     if num_validation == 0:
         raise ValueError(f"{len(pool)} examples cannot be split with a validation share of {validation_share}")
-    return Split(train=np.sort(shuffled[num_validation:]), validation=np.sort(shuffled[:num_validation]), test=test)
+    return Split(train=np.sort(drawn[num_validation:]), validation=np.sort(drawn[:num_validation]), test=test)
 
 
 def of_subjects(split: Split, examples: pd.DataFrame, subjects: pd.Series) -> Split:
     """Return what the parts of ``split`` have of ``subjects``; ``ValueError`` when a part is left empty."""
     is_theirs = examples["subject"].isin(subjects).to_numpy()
     parts = {name: rows[is_theirs[rows]] for name, rows in vars(split).items()}
-    for name, rows in parts.items():
-        if len(rows) == 0:
-            raise ValueError(f"the part {name} has no example of the {subjects.nunique()} subjects")
+    if empty := [name for name, rows in parts.items() if len(rows) == 0]:
+        raise ValueError(f"the part {empty[0]} has no example of the {subjects.nunique()} subjects")
     return Split(**parts)
 
 
@@ -175,10 +177,10 @@ def split_as_published(
 ) -> Split:
     """Split as the Levi-Hassner list builder does: validation images are drawn at random from the training subjects.
 
-    The pool (all folds but one) is shuffled; its first ``n // 10`` lines validate, and training starts at line
-    ``n // 10 + 1``, so that one is in neither list (unless ``is_off_by_one=False``). The original has no seed. With
-    ``repeats`` (examples,) an example counts as that many lines; ``num_other_lines`` of the pool show no example. The
-    copies of an example stay in one part; the original may tear them apart.
+    Of the pool (all folds but one), shuffled (the original: unseeded), the first ``n // 10`` lines validate; training
+    starts at line ``n // 10 + 1``: one is in neither list, unless ``is_off_by_one=False``. With ``repeats`` (examples,)
+    an example counts as that many lines; ``num_other_lines`` of the pool show no example. The copies of an example
+    stay in one part; the original may tear them apart.
     """
     test, pool = test_and_pool(folds, test_fold)
     repeats = np.ones(len(folds), np.int64) if repeats is None else repeats
@@ -200,15 +202,15 @@ def split_by_image(num_examples: int, seed: int) -> Split:
     num_train = int(0.9 * num_examples)
     if num_train < 1:
         raise ValueError(f"{num_examples} examples cannot be split into nine tenths and one: a part is empty")
-    shuffled = np.random.default_rng(seed).permutation(num_examples)
-    return Split(train=shuffled[:num_train], validation=shuffled[:0], test=shuffled[num_train:])
+    drawn = np.random.default_rng(seed).permutation(num_examples)
+    return Split(train=drawn[:num_train], validation=drawn[:0], test=drawn[num_train:])
 
 
 def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) -> pd.DataFrame:
-    """Count for each pair of parts and each key (a column) what the two share.
+    """Count for each pair of parts and each key (a column) the values in both (``num_shared``).
 
-    ``num_shared`` is the number of values in both, ``share_of_a`` and ``share_of_b`` the share of the part's examples
-    whose value is in the other too. Raises ``ValueError`` for a key that is not a column.
+    ``share_of_a`` and ``share_of_b`` are the shares of a part's examples whose value is in the other too. Raises
+    ``ValueError`` for a key that is not a column.
     """
     rows = []
     for (name_a, a), (name_b, b) in combinations(parts.items(), 2):
@@ -222,7 +224,7 @@ def audit(parts: dict[str, pd.DataFrame], keys: Sequence[str] = ("subject",)) ->
 
 
 def test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of the test fold and of all others but negative ones; ``ValueError`` when either is empty."""
+    """Return the rows of the test fold and of the others (not negative); ``ValueError`` when either is empty."""
     test = np.flatnonzero(folds == test_fold)
     if len(test) == 0 or test_fold == TRAINS_ONLY:
         known, others = np.unique(folds[folds != TRAINS_ONLY]).tolist(), np.sum(folds == TRAINS_ONLY)
@@ -237,8 +239,7 @@ def test_and_pool(folds: np.ndarray, test_fold: int) -> tuple[np.ndarray, np.nda
 def by_subject(examples: pd.DataFrame, of: dict) -> pd.Series:
     """Return what ``of`` says of the subject of each example; ``ValueError`` where it says nothing."""
     found = examples["subject"].map(of)
-    if found.isna().any():
-        strangers = sorted(set(examples.loc[found.isna(), "subject"]))
+    if strangers := sorted(set(examples.loc[found.isna(), "subject"])):
         raise ValueError(f"{len(strangers)} subjects are not in the whole table: {strangers[:5]}")
     return found
 

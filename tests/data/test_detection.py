@@ -8,7 +8,7 @@ from PIL import Image
 from torch.nn.functional import adaptive_avg_pool2d
 
 from agegender.data import face_alignment, known_files, mtcnn
-from agegender.data.face_alignment import NO_FACE, OUTSIDE, SEVERAL_FACES, SMALL, Detection, find_faces
+from agegender.data.face_alignment import NO_FACE, OUTSIDE, SEVERAL_FACES, SMALL, find_faces, problem_of
 from agegender.data.images import decode_whole
 from agegender.data.integral_image import area_resize, cut_out, integral_image
 from agegender.data.manifest import UnreadableFileError
@@ -125,7 +125,7 @@ def test_without_the_nets_the_error_says_what_to_run(monkeypatch):
 
 
 def faces_at(*boxes):
-    return Faces(np.array(boxes, float).reshape(-1, 4), np.ones(len(boxes)), np.zeros((len(boxes), 5, 2)))
+    return Faces(np.array(boxes, float).reshape(-1, 4), np.ones(len(boxes)), np.zeros((len(boxes), 5, 2)), 200, 100)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def faces_at(*boxes):
     ],
 )
 def test_only_one_large_face_inside_the_picture_is_no_problem(boxes, problem):
-    assert Detection(200, 100, faces_at(*boxes)).problem == problem
+    assert problem_of(faces_at(*boxes)) == problem
 
 
 @pytest.fixture
@@ -168,13 +168,13 @@ class Counting(FaceDetector):
 def test_neither_a_second_call_nor_a_moved_copy_nor_a_double_is_looked_at_again(photos, tmp_path):
     detector = Counting()
     first = find_faces(photos, tmp_path / "cache", detector)
-    assert [found.problem for found in first] == [None, None, NO_FACE]
+    assert [problem_of(found) for found in first] == [None, None, NO_FACE]
     moved = tmp_path / "elsewhere.png"
     moved.write_bytes(photos[1].read_bytes())
     again = find_faces([moved, photos[0], moved], tmp_path / "cache", detector)
     assert detector.seen == 3
     for found, before in zip(again, (first[1], first[0], first[1]), strict=True):
-        np.testing.assert_array_equal(found.faces.landmarks, before.faces.landmarks)
+        np.testing.assert_array_equal(found.landmarks, before.landmarks)
         assert (found.width_px, found.height_px) == (before.width_px, before.height_px)
 
 
@@ -226,7 +226,7 @@ def test_unreadable_files_keep_their_place_and_say_why(photos, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     files = [tmp_path / "missing.png", photos[0], tmp_path / "broken.jpg"]
     missing, found, broken = find_faces(files, tmp_path / "cache", FaceDetector())
-    assert found.problem is None
+    assert problem_of(found) is None
     assert "missing.png: no such file" in missing
     assert "broken.jpg: not a picture" in broken
 
@@ -236,7 +236,7 @@ def test_a_large_picture_is_looked_at_in_a_smaller_size_and_a_face_in_it_found(t
     draw(400).resize((1200, 1200)).save(tmp_path / "large.jpg")
     (found,) = find_faces([tmp_path / "large.jpg"], tmp_path / "cache", FaceDetector())
     assert (found.width_px, found.height_px) == (200, 200)
-    assert found.problem is None
+    assert problem_of(found) is None
 
 
 def odd_pictures(folder):
@@ -254,10 +254,10 @@ def odd_pictures(folder):
 
 def test_faces_are_found_in_turned_grey_cmyk_palette_and_transparent_pictures(tmp_path):
     found = find_faces([tmp_path / name for name in odd_pictures(tmp_path)], tmp_path / "cache", FaceDetector())
-    assert [each.problem for each in found] == [None] * 5
+    assert [problem_of(each) for each in found] == [None] * 5
     assert {(each.width_px, each.height_px) for each in found} == {(220, 200)}
     for other in found[1:]:
-        np.testing.assert_allclose(other.faces.landmarks, found[0].faces.landmarks, atol=5)
+        np.testing.assert_allclose(other.landmarks, found[0].landmarks, atol=5)
 
 
 def test_pictures_of_one_pixel_or_of_20000_pixels_get_a_clear_answer(tmp_path):
@@ -266,7 +266,7 @@ def test_pictures_of_one_pixel_or_of_20000_pixels_get_a_clear_answer(tmp_path):
     Image.new("1", (20_000, 4_000)).save(tmp_path / "huge.png")
     files = [tmp_path / name for name in ("one.png", "line.png", "huge.png")]
     one, line, huge = find_faces(files, tmp_path / "cache", FaceDetector())
-    assert one.problem == line.problem == NO_FACE
+    assert problem_of(one) == problem_of(line) == NO_FACE
     assert "huge.png: 20000 x 4000 pixels, more than 64,000,000" in huge
 
 
