@@ -14,7 +14,6 @@ FULL_SCALE = 32_768.0
 """The amplitude that 1.0 stands for: the published code keeps the numbers of 16-bit files."""
 POWER_FLOOR = 1e-6
 VARIANCE_FLOOR = 1e-5
-
 PUBLISHED_HZ = 48_000
 PUBLISHED_SAMPLES = 262_080
 """5.46 s at 48 kHz, of which the published code of Common Voice makes 512 frames; nothing is normalised."""
@@ -42,7 +41,7 @@ class LogMel(nn.Module):
 
     def __init__(self, num_mels: int = 80, uses_log: bool = True) -> None:
         super().__init__()
-        self.num_mels, self.uses_log = num_mels, uses_log
+        self.uses_log = uses_log
         filters = melscale_fbanks(FFT_SAMPLES // 2 + 1, 0.0, RATE_HZ / 2, num_mels, RATE_HZ).T.contiguous()
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("window", torch.hamming_window(WINDOW_SAMPLES), persistent=False)
@@ -53,14 +52,21 @@ class LogMel(nn.Module):
         The waveform is in [-1, 1], or the int16 of a file, which means the same. Autocast is disabled inside. Raises
         ``ValueError`` for another shape or integer type, and for 256 samples or fewer: too few to reflect.
         """
-        with torch.autocast(waveform.device.type, enabled=False):
-            return normalised_over_time(self.before_normalisation(waveform))
+        return normalised_over_time(self.before_normalisation(waveform))
 
     def before_normalisation(self, waveform: Tensor) -> Tensor:
         """Return the mel spectrogram, or its logarithm, before it is normalised; see ``forward``."""
         samples = _as_float(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
-            mel = self.filters @ _power(pre_emphasised(samples * FULL_SCALE), self.window) + POWER_FLOOR
+            spectrum = torch.stft(
+                pre_emphasised(samples * FULL_SCALE),
+                FFT_SAMPLES,
+                HOP_SAMPLES,
+                WINDOW_SAMPLES,
+                self.window,  # shorter than the transform: it stands in its middle
+                return_complex=True,
+            )
+            mel = self.filters @ (spectrum.real.square() + spectrum.imag.square()) + POWER_FLOOR
             return mel.log() if self.uses_log else mel
 
 
@@ -113,14 +119,6 @@ def raw_audio(clips: Tensor, rate_hz: int = PUBLISHED_HZ) -> Tensor:
     """
     with torch.no_grad(), torch.autocast(clips.device.type, enabled=False):
         return resample(clips.float(), rate_hz, RAW_HZ)
-
-
-def _power(waveform: Tensor, window: Tensor) -> Tensor:
-    """The power spectrum (batch, 257, frames); a window shorter than the transform stands in its middle."""
-    spectrum = torch.stft(
-        waveform, FFT_SAMPLES, HOP_SAMPLES, WINDOW_SAMPLES, window, center=True, pad_mode="reflect", return_complex=True
-    )
-    return spectrum.real.square() + spectrum.imag.square()
 
 
 def _as_float(waveform: Tensor) -> Tensor:

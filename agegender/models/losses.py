@@ -62,27 +62,6 @@ def clipped_binary_cross_entropy(logits: Tensor, positions: Tensor) -> Tensor:
     return -(positions * (p + KERAS_EPSILON).log() + (1 - positions) * (1 - p + KERAS_EPSILON).log()).mean()
 
 
-def focal_loss(logits: Tensor, positions: Tensor, gamma: float = 2.0) -> Tensor:
-    """Return the mean of ``(1 - p) ** gamma * -log p``, with ``p`` the probability of the correct class.
-
-    With ``gamma`` of 0 it is the cross-entropy. Raises ``ValueError`` for a ``gamma`` that has no finite gradient.
-
-    Reference: Lin, Goyal, Girshick, He and Dollar (2017), "Focal Loss for Dense Object Detection", ICCV, equation 4.
-
-    >>> focal_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([0]))  # 1/4 of log 2
-    tensor(0.1733)
-    """
-    return _focused(functional.cross_entropy(logits.float(), positions.long(), reduction="none"), gamma).mean()
-
-
-def focal_loss_of_mean(logits: Tensor, positions: Tensor, gamma: float = 2.0) -> Tensor:
-    """Return ``(1 - exp(-L)) ** gamma * L`` with ``L`` the mean cross-entropy of the batch, as the IMDB code has it.
-
-    It weighs whole batches, not examples. Errors as in ``focal_loss``, which it equals for a batch of one.
-    """
-    return _focused(cross_entropy(logits, positions), gamma)
-
-
 def focal_regression_loss(
     prediction: Tensor,
     target: Tensor,
@@ -110,7 +89,8 @@ def focal_regression_loss(
     """
     if power not in (1, 2):
         raise ValueError(f"power must be 1 (focal L1) or 2 (focal MSE), got {power}")
-    _check_gamma(gamma)
+    if not (gamma == 0 or gamma >= 1):
+        raise ValueError(f"gamma must be 0 or at least 1, got {gamma}: the gradient of a sure example would not exist")
     if prediction.ndim != 1 or prediction.shape != target.shape:
         shapes = f"{tuple(prediction.shape)} and {tuple(target.shape)}"
         raise ValueError(f"prediction and target must both be (batch,), got {shapes}")
@@ -121,13 +101,3 @@ def focal_regression_loss(
     if weights.shape != losses.shape:
         raise ValueError(f"expected one weight for each of {len(losses)} examples, got shape {tuple(weights.shape)}")
     return (weights.float() * losses).mean()
-
-
-def _focused(cross_entropy: Tensor, gamma: float) -> Tensor:
-    _check_gamma(gamma)
-    return (-(-cross_entropy).expm1()).pow(gamma) * cross_entropy  # expm1 keeps the digits of 1 - p where p is near 1
-
-
-def _check_gamma(gamma: float) -> None:
-    if not (gamma == 0 or gamma >= 1):
-        raise ValueError(f"gamma must be 0 or at least 1, got {gamma}: the gradient of a sure example would not exist")

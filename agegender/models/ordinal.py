@@ -53,13 +53,9 @@ class CoralHead(ClassHead):
         """Map the embedding to logits of being older (batch, bins - 1), in float32 also under autocast."""
         return in_full_precision(self.linear, self.hidden(embedding)) + self.biases
 
-    def p_older(self, logits: Tensor) -> Tensor:
-        """Return the probabilities (batch, bins - 1) of being older than each bin; they never rise."""
-        return logits.float().sigmoid().cummin(1).values
-
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probabilities (batch, bins)."""
-        return _of_bins(self.p_older(logits))
+        return _of_bins(logits.float().sigmoid().cummin(1).values)
 
 
 class CornHead(ClassHead):

@@ -15,18 +15,18 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale each channel by a gate: mean over the map, linear, ``activation``, linear, sigmoid.
+    """Scale each channel by a gate: mean over the map, linear, ReLU, linear, sigmoid.
 
     (``torchvision.ops.SqueezeExcitation`` has convolutions instead: another initialisation and other saved weights.)
 
     Reference: Hu, Shen and Sun (2018), "Squeeze-and-Excitation Networks", CVPR.
     """
 
-    def __init__(self, num_channels: int, reduction: int, activation: nn.Module) -> None:
+    def __init__(self, num_channels: int, reduction: int) -> None:
         super().__init__()
         self.gate = nn.Sequential(
             nn.Linear(num_channels, num_channels // reduction),
-            activation,
+            nn.ReLU(),
             nn.Linear(num_channels // reduction, num_channels),
             nn.Sigmoid(),
         )

@@ -25,7 +25,7 @@ class SEBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.gate = SqueezeExcitation(out_channels, 8, nn.ReLU())
+        self.gate = SqueezeExcitation(out_channels, 8)
         self.shortcut = shortcut(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,10 +81,6 @@ class ResNetSE34V2(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Encode ``waveform`` (batch, samples) at 16 kHz, not padded, as (batch, out_features); see ``LogMel``."""
-        return self.encode(self.front_end(waveform))
-
-    def encode(self, features: Tensor) -> Tensor:
-        """Encode the ``features`` (batch, num_mels, frames) of ``front_end`` as float32 (batch, out_features)."""
-        maps = self.blocks(self.stem(features[:, None]))
+        """Encode ``waveform`` (batch, samples), not padded, as float32 (batch, out_features); see ``LogMel``."""
+        maps = self.blocks(self.stem(self.front_end(waveform)[:, None]))
         return in_full_precision(self.linear, self.pooling(torch.flatten(maps, 1, 2)))

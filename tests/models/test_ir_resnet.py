@@ -53,11 +53,6 @@ def test_the_number_of_parameters_is_the_published_one(depth, layers, total, in_
     assert f"{total / 1e6:.2f}" == in_millions
 
 
-def test_the_gate_adds_two_linear_layers_and_a_slope_to_each_block():
-    added = num_parameters(IRResNet(18, uses_gate=True)) - num_parameters(net())
-    assert added == 2 * sum(2 * c * c // 16 + c // 16 + c + 1 for c in (64, 128, 256, 512))
-
-
 def test_the_maps_are_as_large_as_published():
     sides = []
     hooks = [
@@ -83,17 +78,10 @@ def bent(x, slope):
     return torch.where(x > 0, x, slope * x)
 
 
-def gated(x, gate):
-    first, slope, second, _ = gate.gate
-    hidden = bent(x.mean((2, 3)) @ first.weight.T + first.bias, slope.weight)
-    return x * (1 / (1 + (-(hidden @ second.weight.T + second.bias)).exp()))[:, :, None, None]
-
-
-@pytest.mark.parametrize("uses_gate", [False, True])
 @pytest.mark.parametrize(("out_channels", "stride"), [(32, 1), (64, 2), (64, 1), (32, 2)])
-def test_a_block_equals_its_description_written_out(out_channels, stride, uses_gate):
+def test_a_block_equals_its_description_written_out(out_channels, stride):
     torch.manual_seed(0)
-    block = IRBlock(32, out_channels, stride, uses_gate)
+    block = IRBlock(32, out_channels, stride)
     x = torch.randn(3, 32, 9, 9)
     with torch.no_grad():
         for parameter in block.parameters():
@@ -106,7 +94,6 @@ def test_a_block_equals_its_description_written_out(out_channels, stride, uses_g
             bent(normalised(inner, block.norm1), slope), block.conv2.weight, stride=stride, padding=1
         )
         inner = normalised(inner, block.norm2)
-        inner = gated(inner, block.gate) if uses_gate else inner
         beside = x
         if (out_channels, stride) != (32, 1):
             beside = normalised(functional.conv2d(x, block.shortcut[0].weight, stride=stride), block.shortcut[1])
@@ -141,15 +128,6 @@ def test_the_first_weights_are_xaviers_normal_ones():
             expected = (2 / ((inputs + outputs) * height * width)) ** 0.5
             assert module.bias is None
             assert abs(module.weight.std().item() / expected - 1) < 0.08
-    gate = IRBlock(512, 512, 1, uses_gate=True).gate.gate
-    assert [type(module) for module in gate] == [nn.Linear, nn.PReLU, nn.Linear, nn.Sigmoid]
-
-
-def test_the_gates_first_weights_are_xaviers_too_and_their_biases_zero():
-    torch.manual_seed(0)
-    linear = IRResNet(18, uses_gate=True).blocks[-1].gate.gate[0]
-    assert abs(linear.weight.std().item() / (2 / (512 + 32)) ** 0.5 - 1) < 0.05
-    assert linear.bias.abs().max() == 0
 
 
 def test_each_picture_is_encoded_alone_when_the_net_is_used():
@@ -165,9 +143,7 @@ def test_the_layout_in_memory_changes_nothing():
 
 
 def test_the_gradient_reaches_every_parameter():
-    torch.manual_seed(0)
-    encoder = IRResNet(18, uses_gate=True)
-    # of a single picture BN leaves channels of mean 0, which say nothing to the gates
+    encoder = copy.deepcopy(net())
     (encoder(pictures(2)) * torch.randn(2, encoder.out_features)).mean().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name

@@ -84,8 +84,9 @@ def test_the_probabilities_of_coral_are_differences_of_its_ordered_answers():
 
 
 def test_an_answer_of_coral_that_rises_is_read_as_the_smallest_so_far():
-    older = [sigmoid(-0.5), sigmoid(-0.5), sigmoid(-1.0)]
-    assert_close(CoralHead(5, AgeBins(range(4))).p_older(torch.tensor([[-0.5, 0.5, -1.0]])), torch.tensor([older]))
+    expected = [1 - sigmoid(-0.5), 0.0, sigmoid(-0.5) - sigmoid(-1.0), sigmoid(-1.0)]
+    head = CoralHead(5, AgeBins(range(4)))
+    assert_close(head.probabilities(torch.tensor([[-0.5, 0.5, -1.0]])), torch.tensor([expected]))
 
 
 def test_the_probabilities_of_corn_are_products_of_its_conditional_answers():

@@ -112,8 +112,6 @@ def test_an_unknown_depth_or_unknown_weights_are_refused():
         ResNetEncoder(34)
     with pytest.raises(ValueError, match="weights must be 'imagenet' or None, got 'places'"):
         ResNetEncoder(18, "places")
-    with pytest.raises(ValueError, match=r"ImageNet weights are known for the depths \[18, 50\], not 34"):
-        imagenet_weights(34)
 
 
 class Remembering(http.server.SimpleHTTPRequestHandler):

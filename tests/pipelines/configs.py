@@ -5,7 +5,8 @@ from dataclasses import asdict
 PLAIN = {
     "optimizer": "sgd", "momentum": 0.0, "schedule": "constant", "warmup_share": 0.3,
     "decay_every": None, "decay_factor": 0.1, "plateau": None, "bias_factor": 1.0, "head_factor": 1.0,
-    "weight_decay": 0.0, "decays": "all", "clip_norm": None, "clip_value": None, "selects_best": True, "best_by": "accuracy", "patience": None,
+    "weight_decay": 0.0, "decays": "all", "clip_norm": None, "clip_value": None, "selects_best": True,
+    "best_by": "accuracy", "patience": None,
 }  # fmt: skip
 """What the libraries of the originals do when nobody asks for anything."""
 
