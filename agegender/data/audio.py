@@ -28,12 +28,11 @@ LOUDEST = 8.0
 
 
 def read_clip(path: Path, rate_hz: int = 16_000) -> np.ndarray:
-    """Decode WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, NIST SPHERE and whatever else libsndfile knows.
+    """Decode whatever libsndfile knows into (samples,) float32 in [-1, 1] at ``rate_hz``.
 
-    Returns (samples,) float32 in [-1, 1] at ``rate_hz``: channels are averaged, another rate is resampled (soxr, high
-    quality), and what then lies outside is cut. Raises ``UnreadableFileError`` for a file that is missing, empty, cut
-    short, in no known format, shorter than ``MIN_S`` or longer than ``MAX_S`` seconds, silent, or with values that are
-    no numbers or beyond ``LOUDEST``.
+    Channels are averaged, another rate is resampled (soxr, high quality), and what then lies outside is cut. Raises
+    ``UnreadableFileError`` for a file that is missing, empty, cut short, in no known format, shorter than ``MIN_S`` or
+    longer than ``MAX_S`` seconds, silent, or with values that are no numbers or beyond ``LOUDEST``.
     """
     channels, source_rate_hz = _decoded(Path(path))
     if not np.isfinite(channels).all():
@@ -61,7 +60,6 @@ def as_int16(samples: np.ndarray) -> np.ndarray:
 
 def cache_clips(manifest: Manifest, folder: Path, rate_hz: int = 16_000) -> ExampleCache:
     """Cache the clips of ``manifest`` in ``folder`` as ``read_clip`` reads them; all else as ``cache_examples``."""
-
     key = f"{rate_hz} Hz, at least {MIN_S} s"
     return cache_examples(manifest, folder, lambda _: lambda path: as_int16(read_clip(path, rate_hz)), key, rate_hz)
 

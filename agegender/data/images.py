@@ -21,7 +21,9 @@ MAX_PIXELS = 64_000_000
 """A picture of more pixels than this is refused before it is decoded."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Red, green and blue of ImageNet's pictures, for values in [0, 1]."""
-
+_REASONS: dict[type[Exception], str] = {
+    FileNotFoundError: "no such file", UnidentifiedImageError: "not a picture that can be identified"
+}  # fmt: skip
 
 Resize = Literal["filtered", "tensorflow_1", "tensorflow_2", "opencv"]
 """How pictures shrink: by a filter as wide as that takes, or as in published code, which reads two neighbours in each
@@ -32,10 +34,9 @@ writes a JPEG of quality 100 once more; OpenCV rounds."""
 def decode_image(path: Path, size_px: int, resize: Resize = "filtered") -> np.ndarray:
     """Decode a picture and resize it to a square: uint8 RGB of shape (``size_px``, ``size_px``, 3).
 
-    The picture is turned as its EXIF data say. To be filtered, a JPEG that is much larger than asked for is decoded at
-    a fraction of its size. Of 16 bits a pixel the upper eight are taken; transparency is ignored. Raises
+    It is turned as its EXIF data say. Of 16 bits a pixel the upper eight are taken; transparency is ignored. Raises
     ``UnreadableFileError`` for a file that is missing, half-written, no picture, of more than ``MAX_PIXELS``, or of
-    32-bit pixels, whose range no one states.
+    32-bit pixels.
     """
     if resize not in get_args(Resize):
         raise ValueError(f"resize must be one of {', '.join(map(repr, get_args(Resize)))}, got {resize!r}")
@@ -65,10 +66,8 @@ def decode_whole(path: Path, longest_px: int) -> np.ndarray:
 
 def cache_images(manifest: Manifest, folder: Path, size_px: int, resize: Resize = "filtered") -> ExampleCache:
     """Cache the faces of ``manifest`` in ``folder`` as ``decode_image`` makes them; all else as ``cache_examples``."""
-
-    return cache_examples(
-        manifest, folder, lambda _: lambda path: decode_image(path, size_px, resize), f"{size_px} {resize}"
-    )
+    key = f"{size_px} {resize}"
+    return cache_examples(manifest, folder, lambda _: lambda path: decode_image(path, size_px, resize), key)
 
 
 @dataclass(frozen=True)
@@ -148,12 +147,7 @@ def _decoded(path: Path, wanted_px: int | None) -> Iterator[Image.Image]:
     except UnreadableFileError:
         raise
     except Exception as error:  # the decoders of damaged files raise whatever they come upon
-        if isinstance(error, FileNotFoundError):
-            reason = "no such file"
-        elif isinstance(error, UnidentifiedImageError):
-            reason = "not a picture that can be identified"
-        else:
-            reason = str(error) or type(error).__name__
+        reason = _REASONS.get(type(error)) or str(error) or type(error).__name__
         raise UnreadableFileError(f"{path}: {reason}") from error
 
 
@@ -166,7 +160,7 @@ def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
 
 
 def sampled(images: Tensor, size_px: int, has_half_pixels: bool) -> Tensor:
-    """Resize ``images`` (batch, height, width, 3) bilinearly without a filter: float (batch, size_px, size_px, 3).
+    """Resize ``images`` (batch, height, width, 3) bilinearly, unfiltered: float (batch, size_px, size_px, 3).
 
     Pixel ``i`` of the result lies at ``(i + 0.5) * old / new - 0.5`` of the source (``tf.image.resize`` of
     TensorFlow 2, OpenCV), or without half pixels at ``i * old / new`` (``tf.image.resize_images`` of TensorFlow 1).

@@ -34,33 +34,30 @@ def look_up(
     kept. A damaged table is made again. Raises ``OSError`` when the disk is full.
     """
     table = folder and Path(folder) / f"{name}-{hashlib.sha256(setting.encode()).hexdigest()[:12]}.parquet"
-    known = _read(table) if table else {}
+    known: dict[str, Row | str] = _read(table) if table else {}
     missing = list({key: row for row, key in enumerate(keys) if key not in known}.values())
-    unreadable: dict[str, str] = {}
     new = 0
     for start in tqdm(range(0, len(missing), num_at_once), progress, mininterval=2, disable=not (missing and progress)):
         rows = missing[start : start + num_at_once]
-        for row, found in zip(rows, look(rows), strict=True):
-            if isinstance(found, str):
-                unreadable[keys[row]] = found
-            else:
-                known[keys[row]] = found
-                new += 1
+        found = dict(zip((keys[row] for row in rows), look(rows), strict=True))
+        known |= found
+        new += sum(not isinstance(each, str) for each in found.values())
         is_last = start + num_at_once >= len(missing)
         if table and (new >= max(WRITE_AFTER, len(known) // 20) or (is_last and new)):
             _write(table, known, setting)
             new = 0
-    return [known[key] if key in known else unreadable[key] for key in keys]
+    return [known[key] for key in keys]
 
 
-def _read(path: Path) -> dict[str, Row]:
+def _read(path: Path) -> dict[str, Row | str]:
     try:
         return {row.pop("sha256"): row for row in parquet.read_table(path).to_pylist()}
     except (OSError, arrow.ArrowException, KeyError):
         return {}
 
 
-def _write(path: Path, known: dict[str, Row], setting: str) -> None:
-    table = arrow.Table.from_pylist([{"sha256": key, **row} for key, row in known.items()])
+def _write(path: Path, known: dict[str, Row | str], setting: str) -> None:
+    readable = [{"sha256": key, **row} for key, row in known.items() if not isinstance(row, str)]
+    table = arrow.Table.from_pylist(readable)
     with replaced_atomically(path) as temporary:
         parquet.write_table(table.replace_schema_metadata({"setting": setting}), temporary)

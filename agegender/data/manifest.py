@@ -137,17 +137,11 @@ class Manifest:
         metadata = table.schema.metadata or {}
         if b"agegender" not in metadata:
             raise ValueError(f"{path} is a parquet file but not a manifest: write it with 'agegender manifest'")
-        facts = json.loads(metadata[b"agegender"])
-        return cls(
-            examples=table.to_pandas(),
-            corpus=facts["corpus"],
-            modality=facts["modality"],
-            scheme=scheme_named(facts["scheme"]) if facts["scheme"] else None,
-            root=Path(facts["root"]) if facts["root"] else None,
-            has_identities=facts["has_identities"],
-            quarantine=pd.DataFrame(facts["quarantine"], columns=list(_QUARANTINE)).astype(_QUARANTINE),
-            is_aligned=facts.get("is_aligned", False),  # files of earlier versions do not say
-        )
+        facts = {"is_aligned": False} | json.loads(metadata[b"agegender"])  # files of earlier versions do not say
+        facts["scheme"] = scheme_named(facts["scheme"]) if facts["scheme"] else None
+        facts["root"] = Path(facts["root"]) if facts["root"] else None
+        facts["quarantine"] = pd.DataFrame(facts["quarantine"], columns=list(_QUARANTINE)).astype(_QUARANTINE)
+        return cls(examples=table.to_pandas(), **facts)
 
 
 def build_manifest(

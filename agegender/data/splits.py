@@ -14,7 +14,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 TRAINS_ONLY = np.iinfo(np.int64).max
 """The fold of what a corpus publishes for training: it is never tested."""
-
 _PUBLISHED_PARTS = ("train", "validation", "val", "dev", "test")
 
 
