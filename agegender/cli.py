@@ -5,15 +5,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import agegender
 from agegender.corpora import adience, cards, catalog, imdb_wiki
 from agegender.data.manifest import Manifest
-from agegender.files import write_text
 from agegender.labels import SCHEMES, scheme_named
 from agegender.miniatures.catalog import WRITERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 1 when an audit finds shared people, or 2 when the caller has to change something."""
+    """Run one command and return its exit status.
+
+    0 is success; 1 says that an audit found shared people, or that a file could not be used; 2 that the caller has to
+    change something; 130 that the command was interrupted.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -25,12 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agegender", description="Age and gender from voice and face.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {agegender.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_manifest(commands.add_parser("manifest", help="read a corpus and write its manifest"))
     _add_miniature(commands.add_parser("miniature", help="draw a small corpus in the format of a real one"))
-    _add_predict(
-        commands.add_parser("predict", help="ask a trained model about pictures of faces or recordings of voices")
-    )
+    _add_predict(commands.add_parser("predict", help="age and gender of the people in pictures and recordings"))
     _add_audit(commands.add_parser("audit", help="count who and what is in two parts of a manifest"))
     return parser
 
@@ -67,29 +70,33 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="model.safetensors of a run folder")
     parser.add_argument(
-        "files", type=Path, nargs="+", help="pictures, each filled by one upright face (or --detect); or recordings"
+        "paths", nargs="+", help="pictures, recordings, folders or patterns; - for a list of them on stdin"
     )
-    parser.add_argument(
-        "--detect",
-        action=argparse.BooleanOptionalAction,
-        help="find the one face of each photograph and turn it upright first (default: what the training did)",
-    )
-    parser.add_argument("-o", "--output", type=Path, help="CSV file to write; without it a table is printed")
+    parser.add_argument("-o", "--output", type=Path, help="file to write: .csv, .parquet or .jsonl")
+    parser.add_argument("--aligned", action="store_true", help="each picture is one upright face: look for none")
+    parser.add_argument("--batch-size", type=int, default=64, help="files in memory at once (default: 64)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--model", help="a run folder or its weights (default: the models that come with the package)")
+    parser.add_argument("--synthetic", action="store_true", help="let a model that knows only synthetic people answer")
     parser.set_defaults(run=_run_predict)
 
 
 def _run_predict(options: argparse.Namespace) -> int:
-    from agegender.use.predict import load_predictor  # here, so that the other commands start without torch
+    from agegender.use.command import predict  # here, so that the other commands start without torch
 
-    table = load_predictor(options.model).of_files(options.files, options.detect)
-    if options.output:
-        write_text(options.output, table.to_csv(index=False))
-        print(f"{len(table)} files, {table['problem'].notna().sum()} not usable; written to {options.output}")
-    else:
-        print(table.round(2).to_string(index=False, na_rep=""))
-    return 0
+    names = (
+        name.rstrip("\n") for path in options.paths for name in (sys.stdin if path == "-" else [path]) if name.strip()
+    )
+    return predict(
+        list(names),
+        output=options.output,
+        model=options.model,
+        device=options.device,
+        is_aligned=options.aligned,
+        is_synthetic=options.synthetic,
+        batch_size=options.batch_size,
+    )
 
 
 def _run_manifest(options: argparse.Namespace) -> int:

@@ -117,7 +117,7 @@ def test_imports_point_down_the_order_of_the_house():
         ("agegender.models.lmtcnn", "from agegender import files"),
         ("agegender.evaluation.metrics", "import agegender.models.heads"),
         ("agegender.data.splits", "def f():\n    from agegender.corpora import adience"),
-        ("agegender.training.fit", "from agegender.use.predict import predict"),
+        ("agegender.training.fit", "from agegender.use.model import load_model"),
         ("agegender.training.fit", "from agegender.pipelines import lmtcnn"),
         ("agegender.pipelines.lmtcnn", "from agegender.corpora import adience"),
         ("agegender.labels", "from agegender.files import write_text"),

@@ -29,7 +29,7 @@ def predict(
     """
     model = model.to(device).eval()
     batches = []
-    for crops, num_crops in _crops_of(faces, device, num_workers):
+    for crops, num_crops in crops_of(faces, device, num_workers):
         answers = model.decode(model(prepare(crops)))
         batches.append({name: value.unflatten(0, (-1, num_crops)).mean(1) for name, value in answers.items()})
     return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
@@ -46,7 +46,7 @@ def embeddings(
     encoder = encoder.to(device).eval()
     found = [
         encoder(prepare(crops)).float().unflatten(0, (-1, num_crops))
-        for crops, num_crops in _crops_of(clips, device, num_workers)
+        for crops, num_crops in crops_of(clips, device, num_workers)
     ]
     return torch.cat(found).cpu().numpy()
 
@@ -56,7 +56,7 @@ def on_device(batch: Batch, device: str | torch.device) -> Batch:
     return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
-def _crops_of(examples: Dataset, device: str | torch.device, num_workers: int) -> Iterator[tuple[Batch, int]]:
+def crops_of(examples: Dataset, device: str | torch.device, num_workers: int = 0) -> Iterator[tuple[Batch, int]]:
     """Return the batches on ``device``, one row for each crop of a clip, and how many crops a clip has."""
     for loaded in loader(examples, num_workers=num_workers):
         batch = on_device(loaded, device)

@@ -3,7 +3,6 @@
 import importlib
 import json
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ import soxr
 import torch
 from torch.testing import assert_close
 
-from agegender.cli import main
 from agegender.data.audio import Crop, EvenCrops, as_int16, cache_clips
 from agegender.data.batches import EvaluationBatches
 from agegender.data.cache import examples_in_memory
@@ -23,10 +21,9 @@ from agegender.miniatures.voices import random_voice, speak
 from agegender.pipelines import commonvoice, timit
 from agegender.training.checkpoints import save_weights
 from agegender.training.prediction import predict
-from agegender.use import predict as use
-from agegender.use.predict import load_predictor
+from agegender.use import model as use
+from agegender.use.model import load_model
 from agegender.use.saved import model_of
-from agegender.use.voices import VoicePredictor
 
 RATE = 16_000
 CROP = Crop(4_000)
@@ -39,6 +36,11 @@ TIMIT = {
 }
 AUDIO = commonvoice.AUDIO_INPUTS["speechocean762"]
 INTENDED = commonvoice.RECIPES["as_intended"]
+
+
+def of_weights(path):
+    """The model in the precision of the test."""
+    return load_model(path, precision="32-true")
 
 
 def facts_of(encoder, recipe=INTENDED):
@@ -93,8 +95,8 @@ def test_equals_the_crops_given_to_the_model_by_hand_and_averaged(folder, of_tim
     crops = torch.stack([samples[start : start + 4_000] for start in (0, last // 2, last)])
     with torch.no_grad():
         said = model.decode(model(crops))
-    table = load_predictor(path).of_files([folder / "2.wav"])
-    assert list(table) == ["path", "age", "p_female", "problem"]
+    table = of_weights(path).predict([folder / "2.wav"])
+    assert table[["kind", "index", "box"]].iloc[0].tolist() == ["voice", 0, None]
     assert table["age"][0] == pytest.approx(float(said["age"].mean()), abs=1e-2)
     assert table["p_female"][0] == pytest.approx(float(said["p_female"].mean()), abs=1e-4)
 
@@ -105,18 +107,18 @@ def test_a_recording_gets_the_answer_that_the_test_of_its_run_gave(folder, of_ti
     rows = pd.DataFrame({"path": names, "subject": names}).assign(corpus="spoken", modality="voice")
     clips = cache_clips(build_manifest(rows, root=folder), tmp_path, RATE)
     tested = predict(model, lambda batch: batch["clips"], EvaluationBatches(clips, {}, 2, EvenCrops(Crop(4_000), 3)))
-    table = load_predictor(path).of_files([folder / name for name in names])
+    table = of_weights(path).predict([folder / name for name in names])
     assert table["age"].to_numpy() == pytest.approx(tested["age"], abs=1e-2)
     assert table["p_female"].to_numpy() == pytest.approx(tested["p_female"], abs=1e-4)
     assert table["age"].std() > 0.1  # else the test could not fail
 
 
 def test_formats_channels_and_rates_change_little_and_company_nothing(folder, of_timit):
-    predictor = load_predictor(of_timit[0])
+    predictor = of_weights(of_timit[0])
     alike = ["1.wav", "1.flac", "stereo.wav", "1.ogg", "1.mp3", "8khz.wav"]
-    table = predictor.of_files([folder / name for name in alike]).set_index(pd.Index(alike))
+    table = predictor.predict([folder / name for name in alike]).set_index(pd.Index(alike))
     assert table["problem"].isna().all()
-    alone = predictor.of_files([folder / "1.wav"])["age"][0]
+    alone = predictor.predict([folder / "1.wav"])["age"][0]
     for name in ("1.wav", "1.flac", "stereo.wav"):
         assert table["age"][name] == pytest.approx(alone, abs=1e-2)
     assert table["age"].notna().all()
@@ -124,30 +126,13 @@ def test_formats_channels_and_rates_change_little_and_company_nothing(folder, of
 
 def test_files_that_cannot_be_used_keep_their_rows_and_say_why(folder, of_timit):
     files = ["empty.wav", "0.wav", "text.wav", "short.wav", "missing.wav"]
-    table = load_predictor(of_timit[0]).of_files([folder / name for name in files])
+    table = of_weights(of_timit[0]).predict([folder / name for name in files])
     assert table["path"].tolist() == [str(folder / name) for name in files]
     assert table["age"].notna().tolist() == [False, True, False, False, False]
-    said = ["an empty file", "", "not a recording", "0.05 s of sound", "no such file"]
+    said = ["an empty file", "", "neither a picture nor a recording", "0.05 s of sound", "no such file"]
     assert [part in (problem or "") for part, problem in zip(said, table["problem"].fillna(""), strict=True)] == [
         True
     ] * 5
-    assert load_predictor(of_timit[0]).of_files([folder / "empty.wav"]).columns.tolist() == ["path", "problem"]
-
-
-def test_the_command_answers_about_recordings_and_refuses_to_look_for_faces(folder, of_timit, tmp_path, capsys):
-    command = [
-        "predict",
-        str(of_timit[0]),
-        str(folder / "1.mp3"),
-        str(folder / "text.wav"),
-        "-o",
-        str(tmp_path / "o.csv"),
-    ]
-    assert main(command) == 0
-    assert "2 files, 1 not usable" in capsys.readouterr().out
-    assert (tmp_path / "o.csv").read_text().startswith("path,age,p_female,problem")
-    assert main([*command, "--detect"]) == 2
-    assert "there is no face to detect" in capsys.readouterr().err
 
 
 def trained(encoder, recipe=INTENDED):
@@ -172,24 +157,24 @@ def test_a_net_of_age_groups_is_the_one_that_was_saved(encoder):
 def test_a_model_of_age_groups_says_groups_and_no_gender(folder, tmp_path):
     model = trained("bigru")
     save_weights(model, tmp_path / "model.safetensors", facts_of("bigru"))
-    table = load_predictor(tmp_path / "model.safetensors").of_files([folder / "0.wav"])
+    table = of_weights(tmp_path / "model.safetensors").predict([folder / "0.wav"], distributions=True)
     said = soundfile.read(folder / "0.wav", dtype="float32")[0]
     clip = torch.from_numpy(np.pad(as_int16(said), (0, AUDIO.num_samples - len(said))))[None]
     heard = commonvoice.prepare(**commonvoice.prepare_facts("bigru", AUDIO))
     with torch.no_grad():
         p_group = model.decode(model(heard({"clips": clip})))["p_group"][0]
-    assert "p_female" not in table
+    assert table["p_female"].isna().all()
     assert table["age_group"][0] == SPEECHOCEAN_6.labels[int(p_group.argmax())]
-    assert table["p 23+"][0] == pytest.approx(float(p_group[-1]), abs=1e-4)
+    assert 1 - table["p_age_below"][0][23] == pytest.approx(float(p_group[-1]), abs=1e-4)
 
 
 def test_a_net_that_is_recurrent_over_its_batch_hears_every_clip_alone(folder, tmp_path):
     published = commonvoice.RECIPES["as_published"]
     save_weights(trained("tcn1", published), tmp_path / "t.safetensors", facts_of("tcn1", published))
-    predictor = load_predictor(tmp_path / "t.safetensors")
+    predictor = of_weights(tmp_path / "t.safetensors")
     files = [folder / f"{number}.wav" for number in range(3)]
-    together, alone = predictor.of_files(files), predictor.of_files(files[2:])
-    assert alone["p 23+"][0] == pytest.approx(together["p 23+"][2], abs=1e-7)
+    together, alone = predictor.predict(files), predictor.predict(files[2:])
+    assert alone["age"][0] == pytest.approx(together["age"][2], abs=1e-5)
 
 
 def of_encoder(**changes):
@@ -218,28 +203,16 @@ def test_facts_that_describe_no_model_of_voices_are_refused(facts, message):
         model_of(facts)
 
 
-def of_batches(predictor, batch_size):
-    facts = predictor.saved.facts
-    return VoicePredictor(
-        replace(predictor.saved, facts=facts | {"input": facts["input"] | {"batch_size": batch_size}})
-    )
-
-
-def test_few_recordings_are_in_memory_at_once_and_the_table_is_that_of_all(folder, of_timit, monkeypatch):
-    predictor = load_predictor(of_timit[0])
-    files = [folder / name for name in ("0.wav", "empty.wav", "1.wav", "2.wav", "text.wav", "0.wav")]
-    whole = predictor.of_files(files)
-    asked = []
-
-    def noted(self, recordings, answer=VoicePredictor._of_recordings):
-        asked.append(len(recordings))
-        return answer(self, recordings)
-
-    monkeypatch.setattr(VoicePredictor, "_of_recordings", noted)
-    parts = of_batches(predictor, 3).of_files(files)
-    assert asked == [3, 1]
-    pd.testing.assert_frame_equal(parts, whole, rtol=1e-4)
-    assert whole["problem"].notna().tolist() == [False, True, False, False, True, False]
+def test_recordings_of_all_lengths_keep_their_order(folder, of_timit):
+    predictor = of_weights(of_timit[0])
+    soundfile.write(folder / "long.wav", np.tile(say(2), 50), RATE)  # 40 s: heard in four crops
+    files = [folder / name for name in ("0.wav", "empty.wav", "long.wav", "1.wav", "0.wav")]
+    table = predictor.predict(files)
+    alone = [predictor.predict(file)["age"][0] for file in files]
+    assert table["age"].to_numpy() == pytest.approx(alone, abs=1e-3, nan_ok=True)
+    assert predictor.saved.num_crops(np.zeros(40 * RATE)) == 4
+    assert predictor.saved.num_crops(np.zeros(RATE)) == TIMIT["input"]["num_crops"] == 3
+    assert table["age"].std() > 0.1  # else the order could not be told
 
 
 def test_faces_need_no_package_of_voices_and_voices_name_what_to_install(of_timit, monkeypatch):
@@ -247,7 +220,7 @@ def test_faces_need_no_package_of_voices_and_voices_name_what_to_install(of_timi
         monkeypatch.setitem(sys.modules, module, None)
     fresh = importlib.reload(use)
     with pytest.raises(ImportError, match=r"pip install 'agegender\[voice\]'"):
-        fresh.load_predictor(of_timit[0])
+        fresh.load_model(of_timit[0])
 
 
 def test_recordings_in_memory_are_clips_one_after_the_other():
