@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from agegender.data.face_alignment import LONGEST_PX, NO_FACE, Detection, align_face, find_faces
+from agegender.data.face_alignment import LONGEST_PX, NO_FACE, align_face, find_faces
 from agegender.data.images import decode_image, decode_whole
 from agegender.data.manifest import UnreadableFileError
-from agegender.data.mtcnn import FaceDetector
+from agegender.data.mtcnn import FaceDetector, Faces
 
 CROP_OF_PACKS = "chip"
 """The alignment that comes nearest to faces as their corpus cut them, for a model whose training aligned none."""
@@ -68,17 +68,17 @@ class FaceReader:
         except UnreadableFileError as error:
             return _without(path, error)
 
-    def _cut_out(self, path: Path, found: Detection | str) -> list[Example] | str:
+    def _cut_out(self, path: Path, found: Faces | str) -> list[Example] | str:
         if isinstance(found, str):
             return _without(path, found)
-        if not len(found.faces):
+        if not len(found):
             return NO_FACE
         crop = self.alignment["crop"] if self.alignment else CROP_OF_PACKS
         picture, scale = decode_whole(path, LONGEST_PX), _longest_px(path) / max(found.width_px, found.height_px)
         examples = []
-        for number in np.argsort(found.faces.boxes[:, 0], kind="stable"):
-            box = found.faces.boxes[number]
-            face = align_face(picture, found.faces.landmarks[number], self._size_px, crop, self.resize)
+        for number in np.argsort(found.boxes[:, 0], kind="stable"):
+            box = found.boxes[number]
+            face = align_face(picture, found.landmarks[number], self._size_px, crop, self.resize)
             left, top, right, bottom = (round(float(side) * scale) for side in box)
             examples.append(Example(face, _flags(box, found), (left, top, right, bottom)))
         return examples
@@ -95,11 +95,11 @@ def _longest_px(path: Path) -> int:
         return max(picture.size)
 
 
-def _flags(box: np.ndarray, found: Detection) -> tuple[str, ...]:
+def _flags(box: np.ndarray, found: Faces) -> tuple[str, ...]:
     left, top, right, bottom = box
     is_cut = left < 0 or top < 0 or right > found.width_px or bottom > found.height_px
     flags = {
-        "several faces": len(found.faces) > 1,
+        "several faces": len(found) > 1,
         "small face": right - left < SMALL_FACE_PX,
         "face at the edge": is_cut,
     }
