@@ -11,11 +11,10 @@ from pathlib import Path
 import librosa
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from agegender.data.audio import as_float
 from agegender.data.cache import ExampleCache
-from agegender.files import replaced_atomically
+from agegender.data.known_files import Row, look_up
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +27,7 @@ QUIET_DB = 30.0
 NUM_FEATURES = 3 * NUM_MFCC - 1 + 6
 _MEDIAN_PITCH = NUM_FEATURES - 5  # the second of the pitch statistics, which stand last
 _VERSION = 1  # counts the definitions of the statistics: older caches are made again
+_AT_ONCE = 100  # clips
 
 
 def acoustic_features(samples: np.ndarray, rate_hz: int) -> Floats:
@@ -67,22 +67,13 @@ def median_pitch_hz(features: Floats) -> Floats:
 
 
 def cache_acoustic_features(clips: ExampleCache, folder: Path) -> Floats:
-    """Return the ``acoustic_features`` of all clips (examples, ``NUM_FEATURES``), from ``folder`` if they are there.
-
-    The file is named after the recordings and the rows that are asked for; one that cannot be read is made again.
-    """
-    digest = hashlib.sha256(repr((_VERSION, version("librosa"), clips.fingerprint)).encode()).hexdigest()[:16]
-    path = Path(folder) / f"{clips.manifest.corpus}-acoustic-features-{digest}.npy"
-    try:
-        known = np.load(path, allow_pickle=False)
-        if known.shape == (len(clips), NUM_FEATURES) and np.isfinite(known).all():
-            return known
-    except (OSError, ValueError, EOFError):
-        pass
+    """Return the ``acoustic_features`` of all clips (examples, ``NUM_FEATURES``), kept in ``folder`` (``look_up``)."""
     rate_hz = clips.rate_hz or 0
-    progress = tqdm(range(len(clips)), "acoustic features", mininterval=2, unit="clip")
-    rows = [acoustic_features(as_float(clips[row]), rate_hz) for row in progress]
-    found = np.stack(rows) if rows else np.empty((0, NUM_FEATURES))
-    with replaced_atomically(path) as temporary:
-        np.save(temporary, found)
-    return found
+
+    def look(rows: list[int]) -> list[Row | str]:
+        return [{"features": acoustic_features(as_float(clips[row]), rate_hz).tolist()} for row in rows]
+
+    setting = f"version {_VERSION}, librosa {version('librosa')}, {rate_hz} Hz"
+    keys = [hashlib.sha256(clips[row].data).hexdigest() for row in range(len(clips))]
+    found = look_up(folder, "acoustic-features", setting, keys, look, _AT_ONCE, "acoustic features")
+    return np.array([row["features"] for row in found if isinstance(row, dict)]).reshape(-1, NUM_FEATURES)

@@ -61,7 +61,7 @@ def balance_groups(manifest: Manifest, most_per_subject: int | None = None, seed
 def _places(examples: pd.DataFrame, most_per_subject: int | None, seed: list[int]) -> np.ndarray:
     """Return the place of each example of a group in the drawing, infinite for those above ``most_per_subject``."""
     if most_per_subject is None:
-        return _place_in(shuffled(examples, seed)).astype(np.float64)
+        return np.argsort(shuffled(examples, seed)).astype(np.float64)
     places = _turns(examples, seed).astype(np.float64)
     own = pd.Series(places).groupby(examples["subject"].to_numpy()).rank(method="first").to_numpy()
     return np.where(own > most_per_subject, np.inf, places)
@@ -72,8 +72,4 @@ def _turns(examples: pd.DataFrame, seed: list[int]) -> np.ndarray:
     drawn = shuffled(examples, seed)
     subjects = examples["subject"].iloc[drawn]
     turn = subjects.groupby(subjects).cumcount()
-    return _place_in(drawn[np.argsort(turn.to_numpy(), kind="stable")])
-
-
-def _place_in(order: np.ndarray) -> np.ndarray:
-    return np.argsort(order, kind="stable")
+    return np.argsort(drawn[np.argsort(turn.to_numpy(), kind="stable")])

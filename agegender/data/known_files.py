@@ -1,4 +1,4 @@
-"""What was found in files, in one table on disk under a hash of each file: a file is looked at once."""
+"""What was found in files or clips, in one table on disk under a hash of each: each is looked at once."""
 
 import hashlib
 from collections.abc import Callable, Sequence

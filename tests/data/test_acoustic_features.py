@@ -124,12 +124,20 @@ def test_a_second_reading_computes_nothing(clips, tmp_path, monkeypatch):
 
 def test_other_rows_and_damaged_files_are_computed_anew(clips, tmp_path):
     first = cache_acoustic_features(clips, tmp_path)
-    (file,) = tmp_path.glob("*.npy")
+    (file,) = tmp_path.glob("*.parquet")
     file.write_bytes(file.read_bytes()[:-100])
     assert_allclose(cache_acoustic_features(clips, tmp_path), first)
     clips.lengths[2] -= 500
     assert not np.allclose(cache_acoustic_features(clips, tmp_path)[2], first[2])
-    assert len(list(tmp_path.glob("*.npy"))) == 2
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+
+
+def test_a_clip_that_is_known_is_not_looked_at_again_among_others(clips, tmp_path, monkeypatch):
+    first = cache_acoustic_features(clips.select(np.array([2, 0])), tmp_path)
+    asked = []
+    monkeypatch.setattr(module, "acoustic_features", lambda clip, rate_hz: asked.append(clip) or first[0])
+    assert_allclose(cache_acoustic_features(clips, tmp_path)[[2, 0]], first, rtol=0)
+    assert len(asked) == 1
 
 
 def test_the_number_of_features_is_what_it_says():
