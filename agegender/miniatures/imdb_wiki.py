@@ -18,9 +18,6 @@ FAULTS = {"second face": 0.25, "no face": 0.08, "no gender": 0.03, "no birth": 0
 
 _DATENUM_AHEAD = 366  # MATLAB counts days from the year 0, Python from the year 1
 _NO_BIRTH = 213  # 31 July of the year 0, a day that the real tables have
-_FIRST_YEARS = (1970, 1995)
-_MOST_YEARS_LATER = 20
-_OLDEST = 95
 _HEADER = b"MATLAB 5.0 MAT-file of drawn people who do not exist".ljust(116)
 
 
@@ -38,8 +35,7 @@ class _Row:
 def write_imdb(into: Path, num_subjects: int = 48, seed: int = 0, size_px: int = 224) -> None:
     """Write ``imdb_crop`` below a folder: ``imdb.mat`` and ``14/nm0000114_rm100004096_1960-5-1_1999.jpg`` etc.
 
-    About six photographs of each person from several years. The table has the ten fields of the corpus, rows sorted by
-    person, and its faults (`FAULTS`).
+    About six photographs of each person from several years. The table has ten fields, sorted rows and `FAULTS`.
     """
 
     def path(face: Face, birth: str, year: int) -> str:
@@ -80,10 +76,10 @@ def _write(
 
 def _row(face: Face, seed: int, path: Callable[[Face, str, int], str], is_first: bool) -> _Row:
     subject = face.subject
-    first_year = int(np.random.default_rng([seed, 4, subject.number]).integers(*_FIRST_YEARS))
+    first_year = int(np.random.default_rng([seed, 4, subject.number]).integers(1970, 1995))
     born = date(first_year, 6, 30) - timedelta(days=round(subject.person.age * 365.2425))
     rng = np.random.default_rng([seed, 5, face.photo_number, subject.number])
-    later = int(rng.integers(0, 1 + min(_MOST_YEARS_LATER, _OLDEST - int(subject.person.age))))
+    later = int(rng.integers(0, 1 + min(20, 95 - int(subject.person.age))))  # years; nobody grows older than 95
     fault = "" if is_first else str(rng.choice([*FAULTS, ""], p=[*FAULTS.values(), 1 - sum(FAULTS.values())]))
     written = "0000-07-31" if fault == "no birth" else born.isoformat()
     return _Row(
@@ -146,7 +142,7 @@ def _write_table(path: Path, corpus: str, rows: Sequence[_Row], size_px: int) ->
 
 def _cells(values: Sequence) -> np.ndarray:
     cells = np.empty((1, len(values)), dtype=object)
-    cells[0, :] = list(values)
+    cells[0, :] = values
     return cells
 
 

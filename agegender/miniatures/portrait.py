@@ -187,9 +187,8 @@ def _draw_hair_behind(canvas: Canvas, person: Person) -> None:
     """Draw the hair that is seen behind neck and ears."""
     shade, width = mix(person.hair, _DARK, 0.22), person.face_width
     if person.hair_style in ("long", "bob"):
-        ends = (
-            [(width + 0.34, 1.1), (0.75, 1.62)] if person.hair_style == "long" else [(width + 0.14, 0.8), (0.5, 0.86)]
-        )
+        is_long = person.hair_style == "long"
+        ends = [(width + 0.34, 1.1), (0.75, 1.62)] if is_long else [(width + 0.14, 0.8), (0.5, 0.86)]
         canvas.shape(_mirrored([(0.5, -1.12), (width + 0.2, -0.6), (width + 0.24, 0.25), *ends]), shade, -0.2)
     elif person.hair_style == "curly":
         _draw_curls(canvas, person, np.linspace(-0.35, np.pi + 0.35, 13), 0.2, shade)

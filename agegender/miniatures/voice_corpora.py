@@ -13,8 +13,9 @@ from agegender.miniatures.writing import write_clip, write_table, written_once
 
 NO_BIRTH_EVERY = 9
 """Of so many people the last one has ``??`` for a date of birth."""
+UNLABELLED_EVERY = 7
+"""Of so many subjects the last one gave neither age nor gender."""
 
-_TEST_EVERY = 4  # 168 of 630 in the corpus
 _TIMIT_HEADER = """;
 ; Synthetic people, in the format of the corpus' own file.
 ;
@@ -24,9 +25,6 @@ _TIMIT_HEADER = """;
 COMMONVOICE_HEADER = (
     "client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "locale", "segment",
 )  # fmt: skip
-UNLABELLED_EVERY = 7
-"""Of so many subjects the last one gave neither age nor gender."""
-
 _COMMONVOICE_PARTS = ("train", "train", "train", "dev", "test")
 _PACK_HEADER = ("file", "speaker", "age", "gender", "seconds", "split", "source", "language", "voice")
 _VOXCELEB_HEADER = ("VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality", "Set")
@@ -37,15 +35,14 @@ _ROOMS = {"smallroom": (0.1, 0.3), "mediumroom": (0.3, 0.6), "largeroom": (0.6, 
 
 @written_once()
 def write_timit(into: Path, num_subjects: int = 24, seed: int = 0) -> None:
-    """Write ``TRAIN`` and ``TEST`` with dialect folders, ten clips for each subject, and ``DOC/SPKRINFO.TXT``.
+    """Write ``TRAIN`` and ``TEST`` (every fourth subject) with dialect folders, and ``DOC/SPKRINFO.TXT``.
 
-    Clips are SPHERE files at 16 kHz, two to four seconds long: SA1, SA2, five SX and three SI. Every fourth subject is
-    in ``TEST``.
+    Ten clips of each subject, SPHERE files at 16 kHz, two to four seconds long: SA1, SA2, five SX and three SI.
     """
     lines = []
     for number, voice in enumerate(random_voices(num_subjects, seed, (20.0, 68.0), 192 / 630)):
         name = "".join(chr(ord("A") + number // 26**place % 26) for place in (2, 1, 0)) + "0"
-        dialect, part = 1 + number % 8, "TEST" if number % _TEST_EVERY == _TEST_EVERY - 1 else "TRAIN"
+        dialect, part = 1 + number % 8, "TEST" if number % 4 == 3 else "TRAIN"
         gender, use = voice.gender[0].upper(), {"TEST": "TST", "TRAIN": "TRN"}[part]
         lines.append(f"{name}  {gender}  {dialect}  {use}  {_facts(voice, number, seed)}\n")
         for take, (sentence, said) in enumerate(_sentences(number)):

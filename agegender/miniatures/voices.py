@@ -92,13 +92,12 @@ def random_voice(rng: np.random.Generator, age: float, gender: str) -> Voice:
     """
     if gender not in GENDERS:
         raise ValueError(f"unknown gender {gender!r}: expected one of {', '.join(GENDERS)}")
-    check_age(age)
     drawn = {
         feature: typical(feature, age, gender) * float(np.exp(spread * np.clip(rng.standard_normal(), -2.5, 2.5)))
         for feature, spread in _SPREAD.items()
     }
     return Voice(
-        age=float(age),
+        age=check_age(age),
         gender=gender,
         pitch_range_semitones=float(rng.uniform(1.0, 2.5)),
         formant_shifts=tuple(np.exp(rng.normal(0, 0.045, 5)).tolist()),

@@ -7,10 +7,10 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from pathlib import Path
-from typing import Concatenate, ParamSpec
+from typing import Any
 
 import numpy as np
 
@@ -22,27 +22,21 @@ MARKER = "miniature.json"
 
 _JPEG_QUALITY = 85
 _VERSION = 2  # to be raised when the drawings change, so that miniatures on disk are drawn anew
-_Options = ParamSpec("_Options")
 
 
-def written_once(
-    inside: str = "",
-) -> Callable[[Callable[Concatenate[Path, _Options], None]], Callable[Concatenate[Path, _Options], Path]]:
+def written_once(inside: str = "") -> Callable[[Callable[..., None]], Callable[..., Path]]:
     """Make a function that fills an empty folder the writer of a miniature: whole or not at all, and only once.
 
     The writer takes a folder that does not exist yet (or is empty, or holds an earlier miniature), fills it, or its
     folder ``inside``, and returns it. Raises ``FileExistsError`` when there is something else.
     """
 
-    def writer(
-        write: Callable[Concatenate[Path, _Options], None],
-    ) -> Callable[Concatenate[Path, _Options], Path]:
+    def writer(write: Callable[..., None]) -> Callable[..., Path]:
         @wraps(write)
-        def written(folder: Path, *arguments: _Options.args, **options: _Options.kwargs) -> Path:
-            given = signature(write).bind(folder, *arguments, **options)
+        def written(folder: Path, *arguments: Any, **options: Any) -> Path:
+            given = signature(partial(write, folder)).bind(*arguments, **options)
             given.apply_defaults()
             parameters = {"layout": write.__name__.removeprefix("write_"), "version": _VERSION, **given.arguments}
-            parameters.pop(next(iter(given.arguments)))
             target = Path(folder) / inside
             if not is_complete(target, parameters):
                 _replace(target, parameters, lambda empty: write(empty, *arguments, **options))
@@ -59,9 +53,8 @@ def is_complete(folder: Path, parameters: dict | None = None) -> bool:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    if parameters is not None and marker.get("parameters") != parameters:
-        return False
-    return marker.get("files") == _count_files(folder)
+    is_asked_for = parameters is None or marker.get("parameters") == parameters
+    return is_asked_for and marker.get("files") == _count_files(folder)
 
 
 def _replace(folder: Path, parameters: dict, write: Callable[[Path], None]) -> None:

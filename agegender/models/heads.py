@@ -163,10 +163,8 @@ class ClassHead(LinearHead):
 class SigmoidHead(ClassHead):
     """One logit, that of the positive class: Keras' Dense(1, sigmoid) with its cross-entropy."""
 
-    def __init__(
-        self, in_features: int, classes: TwoClasses, hidden: nn.Module | None = None, init: Init = "normal"
-    ) -> None:
-        super().__init__(in_features, classes, hidden, clipped_binary_cross_entropy, init, num_outputs=1)
+    def __init__(self, in_features: int, classes: TwoClasses, init: Init = "normal") -> None:
+        super().__init__(in_features, classes, None, clipped_binary_cross_entropy, init, num_outputs=1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probabilities (batch, 2) of ``logits`` (batch, 1), in float32."""

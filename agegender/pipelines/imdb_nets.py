@@ -15,34 +15,14 @@ from agegender.models.resnet import ResNetEncoder
 ClassLoss = Callable[[Tensor, Tensor], Tensor]
 
 AGE_WEIGHTS = {
-    "l1": 0.1,
-    "l2": 0.01,
-    "huber": 0.1,
-    "ce": 1.0,
-    "dldl": 0.2,
-    "meanvariance": 0.05,
-    "coral": 0.1,
-    "corn": 50.0,
-}
-"""The weight of the age loss beside that of gender. Those of ``l1``, ``l2`` and ``ce`` are published.
-
-The others are ours: they bring the first loss of a net that knows nothing to about that of the cross-entropy of 101
-classes.
-"""
-
-_REGRESSIONS: dict[str, Callable[..., Tensor]] = {
-    "l1": functional.l1_loss,
-    "l2": functional.mse_loss,
-    "huber": functional.huber_loss,
-}
-_RANKINGS = {"coral": CoralHead, "corn": CornHead}
+    "l1": 0.1, "l2": 0.01, "huber": 0.1, "ce": 1.0, "dldl": 0.2, "meanvariance": 0.05, "coral": 0.1, "corn": 50.0,
+}  # fmt: skip
+"""The weight of the age loss beside that of gender. Those of ``l1``, ``l2`` and ``ce`` are published; the others, ours,
+bring the first loss of a net that knows nothing to about that of the cross-entropy of 101 classes."""
 
 
 def trunk_of(encoder: str, weights: Literal["none", "imagenet"]) -> ResNetEncoder | IRResNet:
-    """Return the encoder of that name, or raise ``ValueError``.
-
-    The ``"ir"`` ones are the net with which the published code ends; no result of it is published.
-    """
+    """Return the encoder of that name, or raise ``ValueError``."""
     depth: Any = int("".join(filter(str.isdigit, encoder)) or 0)
     if encoder in ("ir18", "ir34", "ir101"):
         return IRResNet(depth)
@@ -59,12 +39,14 @@ def age_head_of(
     ``class_loss`` is that of ``"ce"``, ``first_age`` (years) is where a regression starts. Raises ``ValueError`` for a
     name that is not in ``AGE_WEIGHTS``.
     """
-    class_losses = {"ce": class_loss, "dldl": label_distribution_loss, "meanvariance": mean_variance_loss}
     years = AgeBins(range(101))
-    if age in _REGRESSIONS:
-        return RegressionHead(width, hidden, _REGRESSIONS[age], init, first_age)
-    if age in _RANKINGS:
-        return _RANKINGS[age](width, years, hidden, init)
-    if age in class_losses:
-        return ClassHead(width, years, hidden, class_losses[age], init)
+    match age:
+        case "l1" | "l2" | "huber":
+            loss: Any = {"l1": functional.l1_loss, "l2": functional.mse_loss, "huber": functional.huber_loss}[age]
+            return RegressionHead(width, hidden, loss, init, first_age)
+        case "ce" | "dldl" | "meanvariance":
+            loss = {"ce": class_loss, "dldl": label_distribution_loss, "meanvariance": mean_variance_loss}[age]
+            return ClassHead(width, years, hidden, loss, init)
+        case "coral" | "corn":
+            return (CoralHead if age == "coral" else CornHead)(width, years, hidden, init)
     raise ValueError(f"unknown age head {age!r}: expected {', '.join(AGE_WEIGHTS)}")
