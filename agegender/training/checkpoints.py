@@ -151,10 +151,7 @@ def step_to_go_on_from(folder: Path, identity: dict) -> int:
     if not checkpoint.exists():
         return 0
     content = _opened(checkpoint)
-    if changes := _differences(content["identity"], identity):
-        _set_aside(checkpoint, changes)
-        return 0
-    return int(content["step"])
+    return 0 if _is_set_aside(checkpoint, content["identity"], identity) else int(content["step"])
 
 
 def write_end(path: Path, identity: dict, result: dict) -> None:
@@ -169,24 +166,20 @@ def end_before(folder: Path, identity: dict) -> dict | None:
         ended.unlink(missing_ok=True)
         return None
     end = json.loads(ended.read_text(encoding="utf-8"))
-    changes = _differences(end["identity"], json.loads(json.dumps(identity)))
-    if not changes:
+    if not _is_set_aside(weights, end["identity"], json.loads(json.dumps(identity))):
         return end["result"]
     ended.unlink()
-    _set_aside(weights, changes)
     return None
 
 
-def _set_aside(file: Path, changes: list[str]) -> None:
-    before = file.with_stem(f"{file.stem}.before")
-    file.replace(before)
-    print(f"starting anew: {file.name} is of a run with {'; '.join(changes)}; kept as {before.name}", flush=True)
-
-
-def _differences(saved: dict, identity: dict) -> list[str]:
-    return [
-        f"{name} {saved.get(name)!r}, not {value!r}" for name, value in identity.items() if saved.get(name) != value
-    ]
+def _is_set_aside(file: Path, saved: dict, identity: dict) -> bool:
+    """Set ``file`` aside when it is of a run with another identity, and say in what that differs."""
+    changes = [f"{name} {saved.get(name)!r}, not {new!r}" for name, new in identity.items() if saved.get(name) != new]
+    if changes:
+        before = file.with_stem(f"{file.stem}.before")
+        file.replace(before)
+        print(f"starting anew: {file.name} is of a run with {'; '.join(changes)}; kept as {before.name}", flush=True)
+    return bool(changes)
 
 
 def _opened(checkpoint: Path) -> dict:

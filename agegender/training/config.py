@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -22,10 +22,10 @@ class TrainingConfig:
     The learning rate falls by ``decay_factor`` every ``decay_every`` steps and, with ``plateau``, whenever that many
     more validations have brought nothing better. With ``schedule="one_cycle"`` it also rises from a 25th to its full
     value in the first ``warmup_share`` of the run and falls to 0 at the end, along half a cosine each time (Smith and
-    Topin, 2019, Super-Convergence). ``bias_factor`` and ``head_factor`` multiply it for the biases and for the heads (a
-    bias of a head has both). ``momentum`` is that of SGD. ``weight_decay`` acts on the kernels of the
-    encoder (``decays="encoder"``), on all kernels, or on all parameters. ``clip_norm`` bounds the global norm of the
-    gradient, ``clip_value`` each of its entries.
+    Topin, 2019, Super-Convergence). ``bias_factor`` and ``head_factor`` multiply it for biases and for heads (a bias of
+    a head has both). ``momentum`` is that of SGD. ``weight_decay`` acts on the kernels of the encoder
+    (``decays="encoder"``), on all kernels, or on all parameters. ``clip_norm`` bounds the global norm of the gradient,
+    ``clip_value`` each of its entries.
 
     Every ``validate_every`` steps the validation part is scored and a checkpoint is written. ``selects_best`` keeps the
     weights of the best validation, otherwise those of the last step. ``best_by`` says what is best: the mean accuracy
@@ -61,34 +61,25 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "validate_every", "batch_size", "decay_every"):
+        counts = dict.fromkeys(("num_steps", "validate_every", "batch_size", "decay_every"), "")
+        counts |= dict.fromkeys(("patience", "plateau"), " validation, or None")
+        for name, unit in counts.items():
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1{unit}, got {getattr(self, name)}")
         if self.num_steps % self.validate_every:
             raise ValueError(
                 f"num_steps must be a multiple of validate_every, got {self.num_steps} and {self.validate_every}: "
                 "what is learned after the last validation would be lost"
             )
-        for name in ("patience", "plateau"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 validation, or None, got {getattr(self, name)}")
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("give clip_norm or clip_value, not both")
-        for name, allowed in (
-            ("optimizer", ("sgd", "adam")),
-            ("schedule", ("constant", "one_cycle")),
-            ("decays", ("encoder", "kernels", "all")),
-            ("best_by", ("accuracy", "loss", "every_task", "mae")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        for name, kind in get_type_hints(TrainingConfig).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
 
 
 def precision_here(precision: Precision, device: str = "cpu") -> Precision:
-    """Return ``precision`` where the device (``"cpu"`` or ``"cuda"``) has it, else ``"32-true"``: bfloat16 is emulated.
-
-    On an older processor emulation is slower than single precision.
-    """
+    """Return ``precision`` where the device (``"cpu"``, ``"cuda"``) has it; else ``"32-true"``: emulation is slower."""
     if precision == "32-true":
         return precision
     if device == "cuda":

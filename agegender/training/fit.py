@@ -25,10 +25,10 @@ from agegender.training import checkpoints
 from agegender.training.checkpoints import CHECKPOINT, LAST_WEIGHTS, WEIGHTS, TrainingState
 from agegender.training.config import TrainingConfig as TrainingConfig  # for those who fit
 from agegender.training.config import goodness, optimizer_of, precision_here, rate_factor
-from agegender.training.identity import identity_of
 from agegender.training.memory import keep_freed_memory
 from agegender.training.prediction import Prepare, on_device
 from agegender.training.prediction import predict as predict  # for those who fit and predict
+from agegender.training.settings import identity_of
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,20 @@
-"""What a run really does, asked of the objects that do it: of its model, its batches and their way into the model."""
+"""What a run really does, asked of its model, its batches and their way into the model; and which run it is."""
 
 import dataclasses
+import hashlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
+from agegender.data.batches import Batch
 from agegender.models.multitask import MultiTaskModel
-from agegender.training.prediction import Prepare
+from agegender.training.config import TrainingConfig
+from agegender.training.prediction import PRECISION, Prepare
+from agegender.training.provenance import weights_hash
 
 
 def settings_of_heads(model: MultiTaskModel) -> dict[str, dict[str, Any]]:
@@ -43,16 +48,6 @@ def _settings(module: nn.Module) -> dict[str, Any]:
     return {"head": type(module).__name__, **plain, **tables, **(_loss(loss) if loss else {})}
 
 
-def structure_of(model: nn.Module) -> str:
-    """Return every layer with its settings, every parameter with its shape, and which of them are trained."""
-    lines = [
-        f"{name} {type(module).__name__} {module.extra_repr()} {_settings(module)}"
-        for name, module in model.named_modules()
-    ]
-    lines += [f"{name} {tuple(value.shape)} {value.requires_grad}" for name, value in model.named_parameters()]
-    return "\n".join(lines)
-
-
 def red_channel(prepare: Prepare, side_px: int) -> int:
     """Return which channel of the model's input a red face is brightest in: 0, or 2 where blue comes first."""
     red = torch.zeros(1, side_px, side_px, 3, dtype=torch.uint8)
@@ -73,3 +68,34 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
     return value.item() if isinstance(value, Tensor) else value
+
+
+def identity_of(
+    model: MultiTaskModel,
+    prepare: Prepare,
+    training: Dataset,
+    validation: Dataset,
+    config: TrainingConfig,
+    recipe: object = None,
+) -> dict[str, Any]:
+    """Return, by name, everything that the weights at the end of a training depend on, as what JSON can hold.
+
+    A checkpoint of a run that differs in any of it is not gone on from. ``model`` is untrained. Of ``prepare`` only
+    the shape of what it makes of the first batch is seen; what else it does stands in the ``recipe`` (any dataclass of
+    decisions, or ``None``).
+    """
+    first: Batch = validation[0]
+    structure = [f"{name} {type(m).__name__} {m.extra_repr()} {_settings(m)}" for name, m in model.named_modules()]
+    structure += [f"{name} {tuple(value.shape)} {value.requires_grad}" for name, value in model.named_parameters()]
+    return {
+        **dataclasses.asdict(config),
+        "validation_precision": PRECISION,
+        "training_faces": getattr(training, "fingerprint", None),
+        "validation_part": getattr(validation, "fingerprint", None),
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "heads": settings_of_heads(model),
+        "structure": hashlib.sha256("\n".join(structure).encode()).hexdigest()[:16],
+        "initial_weights": weights_hash(model),
+        "input_shape": list(prepare({name: values[:1] for name, values in first.items()}).shape[1:]),
+        "recipe": plain(recipe),
+    }

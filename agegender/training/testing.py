@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from agegender import files
 from agegender.data.audio import EvenCrops
-from agegender.data.batches import Batch, EvaluationBatches
+from agegender.data.batches import EvaluationBatches, Transform
 from agegender.data.images import Augmentation, CentreCrop, sampled
 from agegender.evaluation.metrics import group_columns
 from agegender.evaluation.records import LAST_PREDICTIONS, OTHER_TESTS, answers_of
@@ -71,21 +72,18 @@ def open_test(
         print(f"also tested: {name}", flush=True)
         asked.append(_in_short(table(_ask(model, other, device))).assign(test=name))
     if asked:
-        together = pd.concat(asked, ignore_index=True).astype({"test": "category"})
-        with files.replaced_atomically(run.folder / OTHER_TESTS) as temporary:
-            together.to_parquet(temporary, index=False, compression="zstd")
-    _test_last_step(run, model, lambda: table(predict(model, prepare, test, device)))
-    return predictions
-
-
-def _test_last_step(run: BegunRun, model: MultiTaskModel, ask: Callable[[], pd.DataFrame]) -> None:
-    """Write what the last weights say, and leave the selected ones in ``model``."""
+        _write(pd.concat(asked, ignore_index=True).astype({"test": "category"}), run.folder / OTHER_TESTS)
     last = run.folder / LAST_WEIGHTS
     if last.is_file():
         load_weights(model, last)
-        with files.replaced_atomically(run.folder / LAST_PREDICTIONS) as temporary:
-            answers_of(ask()).to_parquet(temporary, index=False, compression="zstd")
+        _write(answers_of(table(predict(model, prepare, test, device))), run.folder / LAST_PREDICTIONS)
         load_weights(model, run.folder / WEIGHTS)
+    return predictions
+
+
+def _write(table: pd.DataFrame, file: Path) -> None:
+    with files.replaced_atomically(file) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
 
 
 def _ask(model: MultiTaskModel, other: OtherTest, device: str | torch.device) -> dict[str, np.ndarray]:
@@ -152,31 +150,26 @@ def other_tests_of_faces(
     larger than the input, they are also squashed, cut in the centre, and asked about by the ten crops of Krizhevsky,
     Sutskever and Hinton (2012): corners and centre, each also mirrored.
     """
-    faces, labels = test.cache, test.targets
-    whole = EvaluationBatches(faces, labels, test.batch_size, CentreCrop())
-    augmented = EvaluationBatches(faces, labels, test.batch_size, augmentation)
 
-    def of_part(top: int, left: int, is_mirrored: bool = False) -> Prepare:
-        def take(images: Tensor) -> Tensor:
-            part = images[:, top : top + input_px, left : left + input_px]
-            return part.flip(2) if is_mirrored else part
+    def of_part(way: Prepare, top: int, left: int) -> Prepare:
+        return _on_images(way, lambda images: images[:, top : top + input_px, left : left + input_px])
 
-        return _on_images(prepare, take)
-
-    end = faces.array.shape[1] - input_px
+    end = test.cache.array.shape[1] - input_px
     corners = [(0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2)]
+    mirrored = _on_images(prepare, lambda images: images.flip(2))
     found = _of_all(model, prepare, test) | {
-        "mirrored too": OtherTest(test, (prepare, _on_images(prepare, lambda images: images.flip(2)))),
-        "augmented as in training": OtherTest(augmented, (prepare,)),
+        "mirrored too": OtherTest(test, (prepare, mirrored)),
+        "augmented as in training": OtherTest(_with_transform(test, augmentation), (prepare,)),
         "blue for red": OtherTest(test, (_on_images(prepare, lambda images: images.flip(3)),)),
         "pixels from 0 to 1": OtherTest(test, (lambda batch: _from_0_to_1(batch["images"], input_px),)),
     }
     if not end:
         return found
-    ten = tuple(of_part(*corner, is_mirrored) for is_mirrored in (False, True) for corner in corners)
+    whole = _with_transform(test, CentreCrop())
+    ten = tuple(of_part(way, *corner) for way in (prepare, mirrored) for corner in corners)
     squash = _on_images(prepare, lambda images: sampled(images, input_px, has_half_pixels=False))
     return found | {
-        "centre crop": OtherTest(whole, (of_part(end // 2, end // 2),)),
+        "centre crop": OtherTest(whole, (of_part(prepare, end // 2, end // 2),)),
         "squashed": OtherTest(whole, (squash,)),
         "ten crops": OtherTest(whole, ten),
     }
@@ -190,23 +183,21 @@ def other_tests_of_clips(
     ``test`` and ``prepare`` are those of the recipe; ``num_uniforms`` is that of its training, 0 without augmentation.
     """
     assert isinstance(test.transform, EvenCrops)
-    clips, labels, size, crop = test.cache, test.targets, test.batch_size, test.transform.crop
-    found = _of_all(model, prepare, test)
-    for name, num_crops in (("one crop", 1), ("ten crops", 10)):
-        found[name] = OtherTest(EvaluationBatches(clips, labels, size, EvenCrops(crop, num_crops)), (prepare,))
+    crop = test.transform.crop
+    ways = {"one crop": EvenCrops(crop, 1), "ten crops": EvenCrops(crop, 10)}
     if num_uniforms:
-        augmented = EvaluationBatches(clips, labels, size, EvenCrops(crop, num_uniforms=num_uniforms))
-        found["augmented as in training"] = OtherTest(augmented, (prepare,))
-    return found
+        ways["augmented as in training"] = EvenCrops(crop, num_uniforms=num_uniforms)
+    others = {name: OtherTest(_with_transform(test, way), (prepare,)) for name, way in ways.items()}
+    return _of_all(model, prepare, test) | others
+
+
+def _with_transform(test: EvaluationBatches, transform: Transform) -> EvaluationBatches:
+    return EvaluationBatches(test.cache, test.targets, test.batch_size, transform)
 
 
 def _on_images(prepare: Prepare, change: Callable[[Tensor], Tensor]) -> Prepare:
     """Change ``images`` (batch, side, side, 3) before they are prepared."""
-
-    def changed(batch: Batch) -> Tensor:
-        return prepare(batch | {"images": change(batch["images"])})
-
-    return changed
+    return lambda batch: prepare(batch | {"images": change(batch["images"])})
 
 
 def _from_0_to_1(images: Tensor, input_px: int) -> Tensor:

@@ -16,7 +16,7 @@ from agegender.models.label_distribution import label_distribution_loss
 from agegender.models.losses import cross_entropy, double_softmax_cross_entropy, focal_regression_loss
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.config import TrainingConfig
-from agegender.training.identity import identity_of
+from agegender.training.settings import identity_of
 from tests.training.small_run import SmallEncoder, small_faces
 
 
