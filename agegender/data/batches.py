@@ -56,21 +56,24 @@ def targets_of(examples: pd.DataFrame, names: Sequence[str] = ("age_group", "gen
 
 
 class _Batches(Dataset[Batch]):
-    def __init__(self, cache: ExampleCache, targets: dict[str, np.ndarray], transform: Transform) -> None:
+    def __init__(
+        self, cache: ExampleCache, targets: dict[str, np.ndarray], transform: Transform, *choices: object
+    ) -> None:
         for name, values in targets.items():
             if len(values) != len(cache):
                 raise ValueError(f"{len(values)} values of {name!r} for {len(cache)} examples")
         transform.check(cache)
-        self.cache, self.targets, self.transform = cache, targets, transform
+        self.cache, self.targets, self.transform, self.choices = cache, targets, transform, choices
 
     def _batch(self, examples: np.ndarray, draws: Sequence[Draws]) -> Batch:
         changed = [self.transform(self.cache[example], own) for example, own in zip(examples, draws, strict=True)]
         entries = {name: torch.from_numpy(np.stack([each[name] for each in changed])) for name in changed[0]}
         return entries | {name: torch.from_numpy(values[examples]) for name, values in self.targets.items()}
 
-    def _fingerprint(self, *choices: object) -> str:
+    @property
+    def fingerprint(self) -> str:
         """Twelve digits that change with whatever changes the batches."""
-        digest = hashlib.sha256(repr((self.cache.fingerprint, self.transform, *choices)).encode())
+        digest = hashlib.sha256(repr((self.cache.fingerprint, self.transform, *self.choices)).encode())
         for name, values in sorted(self.targets.items()):
             digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:12]
@@ -85,7 +88,7 @@ class TrainingBatches(_Batches):
     def __init__(
         self, cache: ExampleCache, targets: dict[str, np.ndarray], sampler: ShuffledSampler, transform: Transform
     ) -> None:
-        super().__init__(cache, targets, transform)
+        super().__init__(cache, targets, transform, sampler)
         if sampler.num_examples != len(cache):
             raise ValueError(f"the sampler draws from {sampler.num_examples} examples, and there are {len(cache)}")
         self.sampler = sampler
@@ -94,11 +97,6 @@ class TrainingBatches(_Batches):
         """Return the batch of a step: what ``transform`` makes of its examples, and their targets (batch,)."""
         epochs, examples = self.sampler.examples_of(step)
         return self._batch(examples, self.sampler.draws_of(epochs, examples, self.transform.num_uniforms))
-
-    @property
-    def fingerprint(self) -> str:
-        """Twelve digits that change with whatever changes the batches."""
-        return self._fingerprint(self.sampler)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -119,7 +117,7 @@ class EvaluationBatches(_Batches):
             raise ValueError("no examples to evaluate: this part of the split is empty")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        super().__init__(cache, targets, transform)
+        super().__init__(cache, targets, transform, batch_size, seed if transform.num_uniforms else None)
         self.batch_size, self.seed = batch_size, seed
         self._uniforms = np.random.default_rng(seed).random((len(cache), transform.num_uniforms), dtype=np.float32)
 
@@ -132,11 +130,6 @@ class EvaluationBatches(_Batches):
             raise IndexError(step)
         examples = np.arange(len(self.cache))[step * self.batch_size : (step + 1) * self.batch_size]
         return self._batch(examples, [Draws(self._uniforms[e], (self.seed, 0, int(e))) for e in examples])
-
-    @property
-    def fingerprint(self) -> str:
-        """Twelve digits that change with whatever changes the batches."""
-        return self._fingerprint(self.batch_size, self.settings["seed"])
 
     @property
     def settings(self) -> dict[str, Any]:
