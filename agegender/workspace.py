@@ -51,9 +51,8 @@ def data_folder(data: str | Path, *corpora: str) -> Path:
     """Return the folder of the corpora, or packs, that a notebook asks for by its parameter ``data``.
 
     ``"miniature"`` is a miniature of ``corpora``, drawn on first use. Anything else is a path; a relative one starts
-    at the checkout around the working directory, or at the working directory itself where that is in no checkout.
-    Raises ``FileNotFoundError`` for a path that does not exist, ``ValueError`` for a corpus without miniature, and
-    ``NameError`` as ``check_parameters`` does.
+    at the checkout around the working directory, if there is one. Raises ``FileNotFoundError`` for a path that does not
+    exist, ``ValueError`` for a corpus without miniature, and ``NameError`` as ``check_parameters`` does.
     """
     check_parameters()
     if str(data) != MINIATURE:
@@ -70,11 +69,9 @@ def data_folder(data: str | Path, *corpora: str) -> Path:
 def run_folder(given: str | Path, paper: str, parameters: Mapping[str, Any], name: str = "") -> Path:
     """Return the folder of a run, made and found fit for it before anything is trained.
 
-    ``given`` is any folder; a relative path starts where that of ``data_folder`` does. ``""`` is ``runs/by-hand/``,
-    ``paper`` and ``name`` below the project folder. ``name`` is by default that of a run with ``parameters``
-    (``model``, ``variant``, ``fold`` and ``seed`` among them).
-    Raises ``ValueError`` when the folder has the name of another run, holds a finished run of other ``parameters``
-    or cannot be written.
+    ``given`` is any folder, relative as in ``data_folder``; ``""`` is ``runs/by-hand/``, ``paper`` and ``name`` below
+    the project folder. ``name`` is by default that of a run with ``parameters``. Raises ``ValueError`` when the folder
+    has the name of another run, holds a finished run of other ``parameters`` or cannot be written.
     """
     name = name or run_name(parameters)
     folder = _given(given) if str(given) else project_folder() / "runs" / BY_HAND / paper / name
@@ -136,11 +133,10 @@ def records_folder(given: str | Path, paper: str) -> Path:
 
 
 def check_parameters() -> None:
-    """Raise ``NameError`` when papermill was given a parameter that the notebook does not declare.
+    """Raise ``NameError`` when papermill was given a parameter that the notebook does not declare: it only warns.
 
-    Papermill only warns and would run with the defaults. What it was given stands in a cell of assignments that it
-    puts behind the notebook's own; each name in it has to be assigned in a cell before. Without a kernel nothing is
-    checked.
+    What it was given stands in a cell of assignments behind the notebook's own; each name in it has to be assigned in
+    a cell before. Without a kernel nothing is checked.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None

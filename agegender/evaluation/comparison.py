@@ -3,7 +3,7 @@
 Tables are long, one row for each metric of each system; `readable` and `side_by_side` make of them what a page shows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,9 @@ Curves = dict[str, dict[int, list[dict[str, float]]]]
 _WORDS = {"num_runs": "pairs of runs", "sd_over_folds": "SD over folds", "excludes_zero": "excludes 0"}
 
 
-def _extent(values: Iterable[int]) -> str:
+def _extent(values: Sequence[int]) -> str:
     """The lowest and the highest value as text; nothing for no value."""
-    return " to ".join(str(value) for value in sorted({min(seen), max(seen)})) if (seen := list(values)) else ""
+    return " to ".join(str(value) for value in sorted({min(values), max(values)})) if values else ""
 
 
 def overview(runs: Sequence[Run]) -> pd.DataFrame:
@@ -43,6 +43,8 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for system, own in by_system(runs).items():
         records = [run.record for run in own]
+        trained = [record for record in records if is_trained(record)]
+        kept = [[0, *(line["step"] for line in each["history"])].index(each["selected_step"]) for each in trained]
         rows.append(
             {
                 "system": marked_title(system, own),
@@ -50,12 +52,8 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
                 "folds": ", ".join(str(fold) for fold in sorted({record["fold"] for record in records})),
                 "seeds": len({record["seed"] for record in records}),
                 "parameters": records[0]["num_parameters"],
-                "epochs": _extent(len(record["history"]) for record in records),
-                "kept": _extent(
-                    [0, *(line["step"] for line in record["history"])].index(record["selected_step"])
-                    for record in records
-                    if is_trained(record)
-                ),
+                "epochs": _extent([len(record["history"]) for record in records]),
+                "kept": _extent(kept),
                 "minutes": sum(record["seconds"] for record in records) / 60,
                 "selection": "; ".join(sorted({record["selection"] for record in records})),
                 "reduced": "; ".join(sorted({record["reduced"] or "nothing" for record in records})),

@@ -29,8 +29,7 @@ def why_not_paired(first: Sequence[Run], second: Sequence[Run]) -> str | None:
     ours, theirs = _shared(first, second)
     if not ours:
         return "no fold and seed that both have run"
-    hashes = {run.record["manifest_hash"] for run in [*ours, *theirs]}
-    if len(hashes) > 1:
+    if len({run.record["manifest_hash"] for run in [*ours, *theirs]}) > 1:
         return "they read the corpus differently, so that row numbers do not mean the same examples"
     if not set(predictions_together(ours)["example"]) & set(predictions_together(theirs)["example"]):
         return "no example that both were tested on"
@@ -50,8 +49,7 @@ def paired_predictions(first: Sequence[Run], second: Sequence[Run]) -> tuple[pd.
     ``fold`` is each system's own; ``run`` numbers the runs of the first. Where there are several seeds, ``example`` is
     numbered anew, so that each seed has rows of its own. Raises ``ValueError`` with the reason of `why_not_paired`.
     """
-    reason = why_not_paired(first, second)
-    if reason:
+    if reason := why_not_paired(first, second):
         raise ValueError(f"these systems cannot be paired: {reason}")
     tables = [predictions_together(runs).set_index(["seed", "example"]) for runs in _shared(first, second)]
     common = tables[0].index.intersection(tables[1].index).sort_values()
@@ -133,17 +131,14 @@ def differences(
     Its question stands in the column ``comparison``. A pair that cannot be compared has one row without a metric, with
     the reason for a verdict.
     """
-    systems = by_system(runs)
-    tables = []
+    systems, tables = by_system(runs), []
     for question, (first, second) in questions.items():
         pair = systems.get(first, []), systems.get(second, [])
         reason = why_not_paired(*pair)
         table = pd.DataFrame() if reason else difference(*pair, metrics)
         if table.empty:
-            reason = f"not compared: {reason or 'no metric that both can be scored by'}"
-            tables.append(pd.DataFrame([{"comparison": question, "verdict": reason}]))
-        else:
-            tables.append(table.assign(comparison=question))
+            table = pd.DataFrame({"verdict": [f"not compared: {reason or 'no metric that both can be scored by'}"]})
+        tables.append(table.assign(comparison=question))
     return _together(tables)
 
 

@@ -95,9 +95,8 @@ def resampled_sums(terms: Floats, subjects: ArrayLike, runs: ArrayLike | None = 
     if num_runs == 1:
         of_subject = _sums_of_subjects(terms, subjects)
         return np.concatenate([counts @ of_subject for counts in resampled_counts(len(of_subject), REPLICATES)])
-    generator = np.random.default_rng(0)
+    generator, names = np.random.default_rng(0), np.asarray(subjects)
     times = generator.multinomial(num_runs, np.full(num_runs, 1 / num_runs), size=REPLICATES)
-    names = np.asarray(subjects)
     sums = np.zeros((REPLICATES, terms.shape[1]))
     for run in range(num_runs):
         of_subject = _sums_of_subjects(terms[of_run == run], names[of_run == run])
@@ -134,11 +133,10 @@ def bootstrap(
 
 
 def score(predictions: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
-    """Return one row for each metric, with its 95 % interval over subjects.
+    """Return one row for each metric that is `applicable`, over the rows that have its label.
 
-    Columns: ``metric``, ``unit``, the fields of `Interval`, and ``score``, the value with its interval as text. Rows
-    without the label of a metric do not enter it; metrics without a label or a prediction in any row are left out.
-    Raises ``ValueError`` when no metric can be scored.
+    Columns: ``metric``, ``unit``, the fields of `Interval`, and ``score``, the value with its interval as text. Raises
+    ``ValueError`` when no metric can be scored.
     """
     chosen = applicable(predictions, metrics)
     if not chosen:

@@ -14,6 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
+from sklearn.metrics import confusion_matrix as confusion_counts
 
 from agegender.evaluation.metrics import Metric, true_and_probabilities
 
@@ -130,8 +131,7 @@ def confusion_matrix(predictions: pd.DataFrame, labels: Sequence[str], title: st
     true, probabilities = true_and_probabilities(predictions)
     if probabilities.shape[1] != (num_groups := len(labels)):
         raise ValueError(f"there are probabilities for {probabilities.shape[1]} groups and {num_groups} labels")
-    pairs = true * num_groups + probabilities.argmax(axis=1)
-    counts = np.bincount(pairs, minlength=num_groups**2).reshape(num_groups, num_groups)
+    counts = confusion_counts(true, probabilities.argmax(axis=1), labels=range(num_groups))
     ax = plain_axes(None, 1.0 + 0.52 * num_groups)
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)

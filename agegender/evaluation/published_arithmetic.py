@@ -8,6 +8,7 @@ apart. The mean of square roots is at most the root of the mean, so an RMSE come
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -28,23 +29,23 @@ BATCH_SIZE = 24
 """Utterances in a batch of the published TIMIT code."""
 
 
-def _values(history: History, names: Sequence[str]) -> list[list[float]]:
+def _values(history: History, names: Sequence[str]) -> np.ndarray:
     if not history:
         raise ValueError("the history has no line, so no epoch can be read")
     missing = [name for name in names if name not in history[0]]
     if missing:
         raise ValueError(f"the history has no {missing[0]!r}: it holds {', '.join(map(str, history[0]))}")
-    return [[float(line[name]) for name in names] for line in history]
+    return np.array([[line[name] for name in names] for line in history], dtype=np.float64)
 
 
 def last_epoch(history: History, names: Sequence[str]) -> list[float]:
     """Return the values of ``names`` in the last line of the history."""
-    return _values(history, names)[-1]
+    return _values(history, names)[-1].tolist()
 
 
 def best_of_each(history: History, names: Sequence[str]) -> list[float]:
     """Return the largest value of each name, whose epochs may differ."""
-    return [max(column) for column in zip(*_values(history, names), strict=True)]
+    return _values(history, names).max(axis=0).tolist()
 
 
 def kept_epoch(history: History, names: Sequence[str]) -> list[float]:
@@ -53,11 +54,7 @@ def kept_epoch(history: History, names: Sequence[str]) -> list[float]:
     >>> kept_epoch([{"a": 1, "b": 5}, {"a": 2, "b": 4}, {"a": 3, "b": 6}, {"a": 4, "b": 6}], ["a", "b"])
     [3.0, 6.0]
     """
-    kept, *others = _values(history, names)
-    for values in others:
-        if all(new > old for new, old in zip(values, kept, strict=True)):
-            kept = values
-    return kept
+    return reduce(lambda kept, new: new if (new > kept).all() else kept, _values(history, names)).tolist()
 
 
 READINGS = {"last epoch": last_epoch, "kept epoch": kept_epoch, "best epoch of each task": best_of_each}
@@ -83,9 +80,8 @@ def mean_of_few(values: ArrayLike) -> tuple[float, float, float]:
 def interval_of_mae(mae: float, rmse: float, num_independent: int) -> tuple[float, float]:
     """Return the ends of the normal 95 % interval around a printed MAE, from the RMSE that is printed beside it.
 
-    The standard deviation of the absolute errors is ``sqrt(rmse ** 2 - mae ** 2)``. ``num_independent`` of them are
-    independent: between the number of subjects and that of examples. Raises ``ValueError`` when the RMSE is below the
-    MAE, which no errors can have, and for fewer than 1.
+    The standard deviation of the absolute errors is ``sqrt(rmse ** 2 - mae ** 2)``; ``num_independent`` lies between
+    the number of subjects and that of examples. Raises ``ValueError`` for fewer than 1 and an RMSE below the MAE.
 
     >>> [round(end, 2) for end in interval_of_mae(5.0, 7.0, 100)]
     [4.04, 5.96]
@@ -129,8 +125,8 @@ def padded_accuracy(
     """Return the share of correct predictions as the given denominator counts it.
 
     ``correct`` (examples,) holds 0 or 1 in the order of the test set. ``repeats`` (examples,) says on how many lines of
-    a published list each stands: the published code counts lines, ``each_once`` does not. Raises ``ValueError`` for an
-    unknown denominator, an empty input or NaN.
+    a published list each stands: ``each_once`` does not count them. Raises ``ValueError`` for an unknown denominator,
+    an empty input or NaN.
 
     >>> correct = [1, 1, 1, 0, 0]
     >>> [padded_accuracy(correct, 3, how) for how in ("each_once", "wrapped", "last_batch_dropped")]
@@ -171,10 +167,9 @@ def mean_over_batches(
 ) -> float:
     """Return the mean over batches of the value of ``metric`` in each, in its unit.
 
-    ``places`` (rows,) says where in the list each row of ``predictions`` stands, by default in their order; a shorter
-    last batch counts as much as the others. Scored are the rows with the label, of those for which ``only`` (boolean,
-    for each row) is true; a batch without a scored row does not count. Raises ``ValueError`` when that is every batch,
-    and for a batch size below 1.
+    ``places`` (rows,) says where in the list each row stands, by default in their order. Scored are the rows with the
+    label, of those for which ``only`` (boolean, for each row) is true; a batch counts if it has one, whatever its size.
+    Raises ``ValueError`` when none has, and for a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"a batch has at least 1 example, got {batch_size}")
@@ -197,9 +192,8 @@ def share_of_rmse(num_scored: int, num_examples: int) -> float:
     """Return which share of the RMSE of independent, normal errors a mean over batches of `BATCH_SIZE` shows.
 
     Of ``num_examples`` in random order ``num_scored`` are scored (those of men, say): a hypergeometric number ``n`` in
-    each batch, whose root mean square is expected to be the mean of the chi distribution over ``sqrt(n)``. Errors with
-    heavier tails leave a smaller share. Raises ``ValueError`` unless ``1 <= num_scored <= num_examples`` and there is a
-    whole batch.
+    each batch, whose root mean square is expected to be the mean of the chi distribution over ``sqrt(n)``. Raises
+    ``ValueError`` unless ``1 <= num_scored <= num_examples`` and there is a whole batch.
 
     >>> round(share_of_rmse(1120, 1680), 3), round(share_of_rmse(560, 1680), 3)
     (0.984, 0.966)

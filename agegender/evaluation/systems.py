@@ -82,12 +82,13 @@ def filter_runs(runs: Iterable[Run], is_kept: Callable[[pd.DataFrame], pd.Series
 
 def by_source(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Return the runs on the test examples of each corpus alone; before them all, as ``"all clips"``, of several."""
+    sources = sorted({str(name) for run in runs for name in run.predictions["corpus"].unique()})
 
     def of(source: str) -> list[Run]:
         return filter_runs(runs, lambda predictions: predictions["corpus"].eq(source))
 
-    sources = sorted({str(name) for run in runs for name in run.predictions["corpus"].unique()})
-    return ({"all clips": list(runs)} if len(sources) > 1 else {}) | {source: of(source) for source in sources}
+    parts = {source: of(source) for source in sources}
+    return {"all clips": list(runs)} | parts if len(sources) > 1 else parts
 
 
 def on_shared_folds(runs: Sequence[Run]) -> list[Run]:
@@ -121,7 +122,7 @@ def title(system: tuple[str, str]) -> str:
 
 def diverged_at(runs: Sequence[Run]) -> str:
     """Return at which steps runs diverged, such as ``diverged at step 7``; nothing where none did."""
-    steps = [str(step) for run in runs if (step := run.record.get("diverged_at_step")) is not None]
+    steps = [str(run.record["diverged_at_step"]) for run in runs if run.record.get("diverged_at_step") is not None]
     return f"diverged at step {', '.join(steps)}" if steps else ""
 
 

@@ -31,10 +31,8 @@ def trial_scores(trials: pd.DataFrame, paths: Sequence[str], embeddings: Floats)
     """Return the cosine of the embeddings of each trial's two clips, (trials,).
 
     ``trials`` has entries of ``paths`` in ``first`` and ``second``; ``embeddings`` is (clips, features), or (clips,
-    crops, features): then the score is the mean cosine over all pairs of a crop of the one and of the other.
-
-    Raises ``ValueError`` for a clip that is not in ``paths``, a path that stands there twice, and an embedding that is
-    zero or not finite.
+    crops, features): then the score is the mean cosine over all pairs of crops. Raises ``ValueError`` for a clip that
+    is not in ``paths`` or stands there twice, and an embedding that is zero or not finite.
     """
     clips = pd.Index(paths)
     if len(clips) != len(embeddings):
@@ -66,9 +64,9 @@ def _positions(trials: pd.DataFrame, name: str, clips: pd.Index) -> NDArray[np.i
 def error_rates(scores: ArrayLike, is_same: ArrayLike, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """Return miss rates and false alarm rates at every threshold, from accepting no trial to accepting all.
 
-    ``scores``, ``is_same`` and ``weights`` (how often each counts, once if not given) are (trials,). Trials of equal
-    score are accepted together. Raises ``ValueError`` for a score that is not finite, a label that is not true or
-    false (1 or 0), and when there are no trials of one subject, or none of two.
+    ``scores``, ``is_same`` and ``weights`` (how often each counts) are (trials,). Trials of equal score are accepted
+    together. Raises ``ValueError`` for a score that is not finite, a label that is not true or false (1 or 0), and when
+    there are no trials of one subject, or none of two.
     """
     values, same = _checked(scores, is_same)
     weight = np.ones(len(values)) if weights is None else checked_column(weights, "weights")
