@@ -1,1 +1,1 @@
-"""Encoders, heads and losses. Nothing here knows a corpus, a path or a file; ``imagenet`` alone asks torch.hub."""
+"""Encoders, heads and losses. Nothing here knows a corpus, a path or a file; ``resnet`` alone asks torch.hub."""

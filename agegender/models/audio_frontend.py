@@ -58,14 +58,8 @@ class LogMel(nn.Module):
         """Return the mel spectrogram, or its logarithm, before it is normalised; see ``forward``."""
         samples = _as_float(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
-            spectrum = torch.stft(
-                pre_emphasised(samples * FULL_SCALE),
-                FFT_SAMPLES,
-                HOP_SAMPLES,
-                WINDOW_SAMPLES,
-                self.window,  # shorter than the transform: it stands in its middle
-                return_complex=True,
-            )
+            sizes = FFT_SAMPLES, HOP_SAMPLES, WINDOW_SAMPLES  # the window stands in the middle of the transform
+            spectrum = torch.stft(pre_emphasised(samples * FULL_SCALE), *sizes, self.window, return_complex=True)
             mel = self.filters @ (spectrum.real.square() + spectrum.imag.square()) + POWER_FLOOR
             return mel.log() if self.uses_log else mel
 

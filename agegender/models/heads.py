@@ -1,6 +1,6 @@
 """Heads: from an embedding to logits, from logits to a loss, and from logits to predictions.
 
-A head takes its hidden layers and its loss as arguments; ``losses`` and ``label_distribution`` have losses.
+A head takes its hidden layers and its loss (of ``losses``, or any other) as arguments.
 """
 
 from collections.abc import Callable, Sequence

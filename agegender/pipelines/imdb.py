@@ -1,11 +1,14 @@
 """Joint age in years and gender of the faces of IMDB, as published and as intended: age heads compared."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from torch import Tensor, nn
+from torch.nn import functional
 
 from agegender.data import splits
 from agegender.data.balancing import cap_per_age
@@ -15,16 +18,30 @@ from agegender.data.face_alignment import cache_aligned_faces
 from agegender.data.images import Augmentation, CentreCrop, Resize, normalise
 from agegender.data.manifest import Manifest
 from agegender.models import losses
-from agegender.models.heads import GENDER, ClassHead, Init, hidden_layers
+from agegender.models.heads import GENDER, AgeBins, ClassHead, Init, RegressionHead, hidden_layers
 from agegender.models.ir_resnet import IRResNet
 from agegender.models.multitask import MultiTaskModel
-from agegender.pipelines.imdb_nets import AGE_WEIGHTS, age_head_of, trunk_of
+from agegender.models.ordinal import CoralHead, CornHead
+from agegender.models.resnet import ResNetEncoder
 from agegender.pipelines.recipes import config_of, evaluation_batches, training_batches
 from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
 from agegender.training.protocol import Protocol, Shared
 
 TEST_BATCH_SIZE = 128
+AGE_WEIGHTS = {
+    "l1": 0.1, "l2": 0.01, "huber": 0.1, "ce": 1.0, "dldl": 0.2, "meanvariance": 0.05, "coral": 0.1, "corn": 50.0,
+}  # fmt: skip
+"""The weight of the age loss beside that of gender. Those of ``l1``, ``l2`` and ``ce`` are published; the others, ours,
+bring the first loss of a net that knows nothing to about that of the cross-entropy of 101 classes."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+_LOSSES: dict[str, Loss] = {
+    "l1": functional.l1_loss,
+    "l2": functional.mse_loss,
+    "huber": functional.huber_loss,
+    "dldl": losses.label_distribution_loss,
+    "meanvariance": losses.mean_variance_loss,
+}
 
 
 class Model(NamedTuple):
@@ -161,6 +178,31 @@ def first_age(recipe: Recipe, ages: pd.Series) -> float:
     return float(ages.median()) if recipe.starts_at_median else 0.0
 
 
+def _trunk_of(encoder: str, weights: Literal["none", "imagenet"]) -> ResNetEncoder | IRResNet:
+    """Return the encoder of that name, or raise ``ValueError``."""
+    depth: Any = int("".join(filter(str.isdigit, encoder)) or 0)
+    if encoder in ("ir18", "ir34", "ir101"):
+        return IRResNet(depth)
+    if encoder in ("resnet18", "resnet50"):
+        return ResNetEncoder(depth, None if weights == "none" else weights)
+    raise ValueError(f"unknown encoder {encoder!r}: expected resnet18, resnet50, ir18, ir34 or ir101")
+
+
+def _age_head_of(age: str, width: int, hidden: nn.Module, class_loss: Loss, init: Init, first_age: float) -> nn.Module:
+    """Return the age head of that name behind the layers ``hidden`` with ``width`` outputs, or raise ``ValueError``.
+
+    ``class_loss`` is that of ``"ce"``, ``first_age`` (years) is where a regression starts.
+    """
+    if age not in AGE_WEIGHTS:
+        raise ValueError(f"unknown age head {age!r}: expected {', '.join(AGE_WEIGHTS)}")
+    if age in ("l1", "l2", "huber"):
+        return RegressionHead(width, hidden, _LOSSES[age], init, first_age)
+    years = AgeBins(range(101))
+    if age in ("coral", "corn"):
+        return (CoralHead if age == "coral" else CornHead)(width, years, hidden, init)
+    return ClassHead(width, years, hidden, _LOSSES.get(age, class_loss), init)
+
+
 def build_model(
     encoder: str,
     age: str,
@@ -174,12 +216,12 @@ def build_model(
     ``weights`` are those of the trunk: a residual net, or the one with which the published code ends and of which no
     result is published (``"ir34"``). Raises ``ValueError`` for an unknown encoder or age head.
     """
-    trunk = trunk_of(encoder, weights)
+    trunk = _trunk_of(encoder, weights)
     width = trunk.out_features
     hidden = 512 if isinstance(trunk, IRResNet) else width
     class_loss = losses.double_softmax_cross_entropy if softmax_before_loss else losses.cross_entropy
     gender = ClassHead(hidden, GENDER, hidden_layers(width, [hidden]), class_loss, init)
-    age_head = age_head_of(age, hidden, hidden_layers(width, [hidden]), class_loss, init, first_age)
+    age_head = _age_head_of(age, hidden, hidden_layers(width, [hidden]), class_loss, init, first_age)
     return MultiTaskModel(trunk, {"age": age_head, "gender": gender}, {"age": AGE_WEIGHTS[age]})
 
 

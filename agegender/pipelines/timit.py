@@ -49,11 +49,11 @@ class Recipe(EncoderRecipe):
     is the test part itself, or subjects of their own. Predictions for ``num_test_crops`` of a clip are averaged.
 
     ``uses_log`` is on in both: the README asks for features without the logarithm in fine-tuning, but the flag of the
-    published code cannot be switched off, and the encoder was pretrained with it.
-    The published schedule is SGD with two learning rates, that of the heads ``head_factor`` times the encoder's, both
-    times ``decay_factor`` after each ``decay_share`` of the run. As intended Adam, one rate for all layers and a
-    steeper fall are ours: every model is then trained alike, whatever it starts from. An epoch has at most
-    ``most_per_subject`` clips of a subject, as published, and of an open pack ``most_per_subject_of_packs``.
+    published code cannot be switched off, and the encoder was pretrained with it. The published schedule is SGD, with
+    a learning rate for the heads ``head_factor`` times the encoder's, both times ``decay_factor`` after each
+    ``decay_share`` of the run. As intended Adam, one rate and a steeper fall are ours: every model is then trained
+    alike, whatever it starts from. An epoch has at most ``most_per_subject`` clips of a subject, as published, and of
+    an open pack ``most_per_subject_of_packs``.
     """
 
     precision: Precision = "bf16-mixed"

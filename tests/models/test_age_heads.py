@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8, FAIRFACE_9
 from agegender.models.heads import AgeBins, ClassHead, RegressionHead, hidden_layers
-from agegender.models.label_distribution import label_distribution_loss, mean_variance_loss
+from agegender.models.losses import label_distribution_loss, mean_variance_loss
 from agegender.models.ordinal import CoralHead, CornHead
 
 YEARS = range(101)

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import AgeBins, ClassHead
-from agegender.models.label_distribution import label_distribution_loss, mean_variance_loss
+from agegender.models.losses import label_distribution_loss, mean_variance_loss
 
 YEARS = range(101)
 

@@ -15,11 +15,15 @@ from agegender.data.images import normalise
 from agegender.data.manifest import build_manifest
 from agegender.data.splits import Split, audit, split_by_image, split_by_subject, subject_folds
 from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead
-from agegender.models.label_distribution import label_distribution_loss, mean_variance_loss
-from agegender.models.losses import cross_entropy, double_softmax_cross_entropy
+from agegender.models.losses import (
+    cross_entropy,
+    double_softmax_cross_entropy,
+    label_distribution_loss,
+    mean_variance_loss,
+)
 from agegender.models.ordinal import CoralHead, CornHead
 from agegender.pipelines import imdb
-from agegender.pipelines.imdb_nets import AGE_WEIGHTS
+from agegender.pipelines.imdb import AGE_WEIGHTS
 from tests.pipelines.faces import faces_in_memory, noise
 
 PUBLISHED, INTENDED = imdb.RECIPES["as_published"], imdb.RECIPES["as_intended"]

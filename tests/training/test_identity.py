@@ -12,8 +12,12 @@ from agegender.data.batches import EvaluationBatches
 from agegender.data.images import Augmentation, CentreCrop, standardise
 from agegender.labels import ADIENCE_8
 from agegender.models.heads import GENDER, AgeBins, ClassHead, RegressionHead
-from agegender.models.label_distribution import label_distribution_loss
-from agegender.models.losses import cross_entropy, double_softmax_cross_entropy, focal_regression_loss
+from agegender.models.losses import (
+    cross_entropy,
+    double_softmax_cross_entropy,
+    focal_regression_loss,
+    label_distribution_loss,
+)
 from agegender.models.multitask import MultiTaskModel
 from agegender.training.config import TrainingConfig
 from agegender.training.settings import identity_of

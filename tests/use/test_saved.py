@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from agegender import use
 from agegender.labels import ADIENCE_8, AgeScheme
 from agegender.pipelines import commonvoice, imdb, levihassner, lmtcnn, timit
-from agegender.pipelines.imdb_nets import AGE_WEIGHTS
+from agegender.pipelines.imdb import AGE_WEIGHTS
 from agegender.use.saved import model_of
 
 CROPPED = {"decoded_px": 256, "crop_px": 227, "resize": "filtered"}
