@@ -15,7 +15,7 @@ from agegender.data.missing_bytes import cut_short
 from agegender.data.samplers import Draws
 
 if TYPE_CHECKING:
-    from agegender.data.audio_augmentation import AudioAugmentation
+    from agegender.data.audio_augmentation import AudioAugmentation, ChannelAugmentation
 
 MIN_S = 0.1
 """A recording must last at least this long: four frames of 25 ms."""
@@ -100,7 +100,7 @@ class RandomCrop:
     """
 
     crop: Crop
-    augmentation: "AudioAugmentation | None" = None
+    augmentation: "AudioAugmentation | ChannelAugmentation | None" = None
     num_more_uniforms: int = 0
 
     @property

@@ -1,13 +1,15 @@
-"""Noise and rooms: music, other voices and noises added at a drawn ratio, and the reverberation of rooms.
+"""Noise and rooms: music, other voices and noises added at a drawn ratio, and the reverberation of rooms; channels.
 
-After the augmentation of the published TIMIT pipeline, with the recordings of MUSAN (Snyder, Chen and Povey 2015,
-"MUSAN: A Music, Speech, and Noise Corpus") and simulated responses of rooms (Ko and others 2017, "A Study on Data
+Most of it after the augmentation of the published TIMIT pipeline, with the recordings of MUSAN (Snyder, Chen and Povey
+2015, "MUSAN: A Music, Speech, and Noise Corpus") and simulated responses of rooms (Ko and others 2017, "A Study on Data
 Augmentation of Reverberant Speech for Robust Speech Recognition", ICASSP).
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from scipy.fft import irfft, rfft
 from scipy.signal import fftconvolve
 
 from agegender.data.audio import Crop, as_float
@@ -79,6 +81,48 @@ class AudioAugmentation:
     def caches(self) -> list[ExampleCache]:
         """The recordings of all effects."""
         return [effect.rooms if isinstance(effect, Reverberation) else effect.sounds for effect in self.effects]
+
+
+@dataclass(frozen=True)
+class ChannelAugmentation:
+    """A clip as another microphone in another place might have recorded it; no recordings are needed.
+
+    A share ``noisy`` of the clips gets steady noise at a ratio that is uniform within ``snr_db``; its level changes
+    over the frequencies, evenly from 0 Hz to the highest, by up to ``tilt_db`` in either direction. A share
+    ``band_limited`` loses what lies above a frequency uniform within ``highest_hz``, and half as many what lies below
+    one of up to ``lowest_hz``.
+    """
+
+    rate_hz: int = 16_000
+    noisy: float = 0.5
+    snr_db: tuple[float, float] = (3.0, 33.0)
+    tilt_db: float = 20.0
+    band_limited: float = 0.2
+    highest_hz: tuple[float, float] = (3_400.0, 8_000.0)
+    lowest_hz: float = 300.0
+
+    caches: ClassVar[tuple[ExampleCache, ...]] = ()
+
+    def apply(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return ``clip`` (samples,) float32 as it is or changed; then it may go beyond [-1, 1]."""
+        is_noisy, is_low, is_high = rng.random(3) < (self.noisy, self.band_limited, self.band_limited / 2)
+        spectrum = rfft(clip)
+        hz = np.linspace(0, self.rate_hz / 2, len(spectrum), dtype=np.float32)
+        if is_noisy:
+            spectrum = spectrum + self._noise(spectrum, hz, rng)
+        if is_low:
+            spectrum = spectrum * (hz <= rng.uniform(*self.highest_hz))
+        if is_high:
+            spectrum = spectrum * (hz >= rng.uniform(0, self.lowest_hz))
+        return irfft(spectrum, len(clip)).astype(np.float32) if is_noisy or is_low or is_high else clip
+
+    def _noise(self, spectrum: np.ndarray, hz: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the spectrum of noise at a drawn ratio to the clip of ``spectrum``."""
+        level_db = rng.uniform(-self.tilt_db, self.tilt_db) * hz / hz[-1]
+        white = rng.standard_normal((2, len(hz)), dtype=np.float32)
+        noise = (white[0] + 1j * white[1]) * np.float32(10) ** (level_db / 20)
+        ratio = np.sum(np.abs(spectrum) ** 2) / np.sum(np.abs(noise) ** 2)
+        return noise * np.float32(np.sqrt(ratio * 10 ** (-rng.uniform(*self.snr_db) / 10)))
 
 
 def published_augmentation(

@@ -196,3 +196,13 @@ def by_group(systems: Mapping[str, pd.DataFrame], column: str, metrics: Sequence
 def with_decade(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the column ``decade`` of the true age, a number into `DECADES`: 80 and above is one."""
     return predictions.assign(decade=np.minimum(predictions["true_age"] // 10, 8).astype("Int64"))
+
+
+def of_subjects(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each subject: the means of ``age`` and ``p_female`` over its examples, the rest of its first.
+
+    >>> of_subjects(pd.DataFrame({"subject": ["a", "a"], "age": [20.0, 30.0], "p_female": [0.2, 0.4]}))["age"].tolist()
+    [25.0]
+    """
+    ways = {str(name): "mean" if name in ("age", "p_female") else "first" for name in predictions if name != "subject"}
+    return predictions.groupby("subject", sort=False, as_index=False).agg(ways)

@@ -1,10 +1,12 @@
-"""A model: one encoder, and a head for each task."""
+"""A model: one encoder, and a head for each task; or several such models as one."""
 
-from collections.abc import ItemsView
+from collections.abc import ItemsView, Sequence
 from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+
+from agegender.models.heads import ClassHead
 
 
 class Head(Protocol):
@@ -58,3 +60,41 @@ class MultiTaskModel(nn.Module):
     def decode(self, logits: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the predictions of all heads by name: years, group probabilities, P(female)."""
         return {name: value for task, head in self.tasks() for name, value in head.decode(logits[task]).items()}
+
+
+class SideBySide(nn.Module):
+    """Several encoders of the same input as one: their embeddings, one after the other."""
+
+    def __init__(self, encoders: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the embeddings (batch, encoders * features)."""
+        return torch.cat([encoder(inputs) for encoder in self.encoders], 1)
+
+
+class MeanHead(nn.Module):
+    """The heads of several nets as one, which averages their probabilities; each reads its share of the embedding.
+
+    ``heads`` are ``agegender.models.heads.ClassHead`` of the same classes.
+    """
+
+    def __init__(self, heads: Sequence[ClassHead]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+        self.classes, self.target, self.metric = heads[0].classes, heads[0].target, heads[0].metric
+        self.probabilities, self.decode = heads[0].probabilities, heads[0].decode
+        self.loss, self.measure = heads[0].loss, heads[0].measure
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Map embeddings, one after the other, to the logarithms of the mean probabilities: (batch, classes)."""
+        shares = embedding.chunk(len(self.heads), 1)
+        logits = [head(share) for head, share in zip(self.heads, shares, strict=True)]
+        return torch.stack([self.probabilities(each) for each in logits]).mean(0).log()
+
+
+def ensemble_of(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
+    """Return ``models`` with the same heads of classes as one, whose probabilities are the means of theirs."""
+    heads = {task: MeanHead([cast(ClassHead, each.heads[task]) for each in models]) for task in models[0].heads}
+    return MultiTaskModel(SideBySide([each.encoder for each in models]), dict(heads))

@@ -9,6 +9,7 @@ from agegender.data.audio_augmentation import (
     NUM_BABBLING,
     AddedSound,
     AudioAugmentation,
+    ChannelAugmentation,
     Reverberation,
     published_augmentation,
 )
@@ -190,3 +191,43 @@ def test_nothing_to_draw_from_and_ranges_upside_down_are_refused(cache_of):
     ):
         with pytest.raises(ValueError, match="not from low to high"):
             AddedSound(cache_of([loud(0)]), **ranges)
+
+
+def test_noise_of_a_channel_is_at_a_ratio_within_its_range(voice):
+    effect = ChannelAugmentation(noisy=1.0, snr_db=(5.0, 12.0), band_limited=0.0)
+    found = ratios(effect, voice)
+    assert found.min() > 4.8
+    assert found.max() < 12.2
+    assert found.max() - found.min() > 6
+
+
+@pytest.mark.parametrize(("lowest_hz", "from_hz", "to_hz"), [(0.0, 4_000, 8_000), (900.0, 0, 100)])
+def test_a_limited_band_holds_nothing_outside(voice, lowest_hz, from_hz, to_hz):
+    effect = ChannelAugmentation(noisy=0.0, band_limited=1.0, highest_hz=(3_900.0, 4_000.0), lowest_hz=lowest_hz)
+    hz = np.fft.rfftfreq(NUM_SAMPLES, 1 / 16_000)
+    powers = [np.abs(np.fft.rfft(effect.apply(voice, np.random.default_rng(seed)))) ** 2 for seed in range(40)]
+    outside = [power[(hz > from_hz) & (hz < to_hz)].mean() / power.mean() for power in powers]
+    is_cut = np.array(outside) < 1e-6
+    if from_hz:
+        assert is_cut.all()
+    else:  # half as many lose what is low, most of them up to more than 100 Hz
+        assert 0.2 < is_cut.mean() < 0.7
+
+
+def test_the_noise_of_a_channel_rises_or_falls_over_the_frequencies(voice):
+    effect = ChannelAugmentation(noisy=1.0, tilt_db=20.0, band_limited=0.0)
+    tilts = []
+    for seed in range(60):
+        noise = np.abs(np.fft.rfft(effect.apply(voice, np.random.default_rng(seed)) - voice)) ** 2
+        tilts.append(10 * np.log10(noise[-200:].mean() / noise[:200].mean()))
+    assert -21 < min(tilts) < -12
+    assert 12 < max(tilts) < 21
+
+
+def test_a_share_of_the_clips_stays_as_it_is_and_the_draws_decide(voice):
+    effect = ChannelAugmentation(noisy=0.5, band_limited=0.2)
+    kept = [effect.apply(voice, np.random.default_rng(seed)) is voice for seed in range(200)]
+    assert np.mean(kept) == pytest.approx(0.5 * 0.8 * 0.9, abs=0.1)
+    first, again = (effect.apply(voice, np.random.default_rng(3)) for _ in range(2))
+    assert_allclose(first, again)
+    assert first.dtype == np.float32

@@ -9,6 +9,7 @@ from agegender.evaluation.intervals import (
     DECADES,
     bootstrap,
     by_group,
+    of_subjects,
     over_folds,
     pooled_and_by_fold,
     resampled_counts,
@@ -241,3 +242,22 @@ def test_the_slope_of_the_age_has_an_interval_over_subjects_and_not_over_example
     assert five["num_examples"] == 5 * once["num_examples"]
     with pytest.raises(ValueError, match="no row has a label for any of age_slope"):
         score(predictions.assign(true_age=np.nan), [AGE_SLOPE])
+
+
+def test_a_subject_of_many_clips_counts_as_one_with_the_mean_of_its_answers():
+    clips = pd.DataFrame(
+        {
+            "subject": ["b", "a", "b"],
+            "corpus": ["x", "y", "x"],
+            "true_age": [30.0, 50.0, 30.0],
+            "true_gender": pd.array(["female", "male", "female"]),
+            "age": [20.0, 51.0, 44.0],
+            "p_female": [0.2, 0.1, 0.9],
+        }
+    )
+    people = of_subjects(clips)
+    assert people["subject"].tolist() == ["b", "a"]
+    assert people["corpus"].tolist() == ["x", "y"]
+    assert_allclose(people["age"], [32.0, 51.0])
+    assert_allclose(people["p_female"], [0.55, 0.1])
+    assert MAE.value(people) == pytest.approx(1.5)  # of the clips: 25 / 3

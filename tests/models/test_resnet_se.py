@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from agegender.models.heads import GENDER, ClassHead, RegressionHead, hidden_layers
 from agegender.models.multitask import MultiTaskModel
-from agegender.models.resnet_se import ResNetSE34V2, SEBlock
+from agegender.models.resnet_se import ResNetSE34V2, SEBlock, SmallResNetSE
 
 
 def clips(number=2, samples=2_400, seed=0):
@@ -210,3 +210,27 @@ def test_bfloat16_gives_nearly_the_same_embedding_in_float32():
 def test_an_unknown_pooling_is_refused():
     with pytest.raises(ValueError, match="unknown pooling 'tap': expected 'sap' or 'asp'"):
         ResNetSE34V2(pooling="tap")
+
+
+def test_the_small_net_pools_both_axes_and_hides_parts_of_a_clip_in_training_only():
+    torch.manual_seed(0)
+    net = SmallResNetSE(num_mels=16, widths=(8, 8), out_features=6, dropout=0.0)
+    clips = torch.randn(4, 8_000)
+    assert net.pooling.out_features == 2 * 8 * 4  # 16 bands halved twice
+    assert_close(net.eval()(clips), net(clips))
+    hidden = []
+    net.train().blocks.register_forward_pre_hook(lambda _, inputs: hidden.append(inputs[0]))
+    net(clips)
+    whole = net.front_end(clips)[:, None]
+    is_hidden = (hidden[0] == 0) & (whole != 0)
+    assert is_hidden.any()
+    assert torch.equal(hidden[0][~is_hidden], whole[~is_hidden])
+
+
+def test_a_small_net_needs_eight_channels_in_each_layer():
+    with pytest.raises(ValueError, match="at least 8"):
+        SmallResNetSE(widths=(16, 4))
+
+
+def test_the_small_net_has_the_parameters_that_it_says():
+    assert sum(p.numel() for p in SmallResNetSE().parameters()) == 691_348
