@@ -41,7 +41,7 @@ def read(root: Path, labels_only: bool = False, max_quarantined_share: float = 0
     """
     root = Path(root)
     pictures = None if labels_only else _find(root, PICTURES)
-    if pictures is None and not labels_only:
+    if not labels_only and (pictures is None or not pictures.is_dir()):
         raise FileNotFoundError(
             f"there is no folder {PICTURES} in {root} or its folders Img or celeba: unpack {PICTURES}.zip there, or "
             "read labels only (--labels-only)"

@@ -12,12 +12,9 @@ ORDERS = ("first_come", "spread")
 def cap_per_age(manifest: Manifest, most: int = 5000, order: str = "first_come", seed: int = 0) -> Manifest:
     """Keep at most ``most`` examples of each age in completed years, and quarantine the others with the reason.
 
-    ``order="first_come"`` keeps the first ones of the table, as published: where the table is sorted by person, the
-    people at its beginning fill the common ages. ``"spread"`` takes the subjects of an age in turns, one example of
-    each before a second of any, in an order drawn with ``seed`` that does not depend on the order of the rows.
-
-    The examples that stay keep their order; those without an age stay too. Raises ``ValueError`` for ``most`` below 1
-    and an unknown ``order``.
+    ``order="first_come"`` keeps the first ones of the table, as published. ``"spread"`` takes the subjects of an age in
+    turns, drawn with ``seed`` whatever the order of the rows. Examples without an age stay. Raises ``ValueError`` for
+    ``most`` below 1 and an unknown ``order``.
     """
     if most < 1 or order not in ORDERS:
         raise ValueError(f"most must be at least 1 and order one of {', '.join(ORDERS)}; got {most} and {order!r}")
@@ -33,11 +30,9 @@ def cap_per_age(manifest: Manifest, most: int = 5000, order: str = "first_come",
 def balance_groups(manifest: Manifest, most_per_subject: int | None = None, seed: int = 0) -> Manifest:
     """Keep as many examples of each age group as the smallest has, drawn with ``seed``, and quarantine the others.
 
-    ``most_per_subject=None`` draws examples, whosever they are (as published): prolific subjects stay prolific. With a
-    number no subject has more examples than that in a group, and the subjects of a group take turns, as in
-    ``cap_per_age``. The draw does not depend on the order of the rows.
-
-    Raises ``ValueError`` for a number below 1, a manifest without groups, and an empty group.
+    ``most_per_subject=None`` draws examples, whosever they are (as published). With a number no subject has more
+    examples than that in a group, and the subjects of a group take turns. The order of the rows does not matter. Raises
+    ``ValueError`` for a number below 1, a manifest without groups, and an empty group.
     """
     if most_per_subject is not None and most_per_subject < 1:
         raise ValueError(f"most_per_subject must be at least 1, got {most_per_subject}")

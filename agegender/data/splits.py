@@ -82,8 +82,8 @@ def published_folds(examples: pd.DataFrame) -> np.ndarray:
     else:
         names = sorted(published.unique())[:5]
         raise ValueError(f"published folds must be numbers, or {', '.join(_PUBLISHED_PARTS)}; got {names}")
-    num_folds = folds.groupby(examples["subject"]).nunique()
-    if straddling := sorted(num_folds.index[num_folds > 1]):
+    per_subject = folds.groupby(examples["subject"]).nunique()
+    if straddling := sorted(per_subject.index[per_subject > 1]):
         raise ValueError(
             f"{len(straddling)} subjects are in more than one published fold: {straddling[:5]}; a split of one's own "
             "can be left out, then folds are drawn by subject"

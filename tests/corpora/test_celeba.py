@@ -216,6 +216,13 @@ def test_a_missing_picture_is_quarantined_unless_only_labels_are_read(miniature,
     assert len(celeba.read(tmp_path, labels_only=True).quarantine) == 0
 
 
+def test_a_file_in_the_place_of_the_folder_of_pictures_is_not_taken_for_it(lists):
+    root = lists()
+    (root / "img_align_celeba").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="no folder img_align_celeba in"):
+        celeba.read(root)
+
+
 def test_missing_lists_and_pictures_are_named(lists):
     root = lists()
     with pytest.raises(FileNotFoundError, match=r"no folder img_align_celeba in .*unpack img_align_celeba\.zip there"):
