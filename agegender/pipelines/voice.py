@@ -17,7 +17,7 @@ from agegender.data.cache import ExampleCache
 from agegender.data.samplers import DistinctSubjectSampler
 from agegender.models.audio_frontend import RATE_HZ
 from agegender.models.heads import GENDER, AgeBins, ClassHead
-from agegender.models.label_distribution import label_distribution_loss
+from agegender.models.losses import label_distribution_loss
 from agegender.models.multitask import MultiTaskModel, ensemble_of
 from agegender.models.resnet_se import SmallResNetSE
 from agegender.pipelines.recipes import config_of, evaluation_batches

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from agegender.data.splits import audit
-from agegender.models.label_distribution import label_distribution_loss
+from agegender.models.losses import label_distribution_loss
 from agegender.pipelines import voice
 from agegender.training.checkpoints import load_weights, read_facts, save_weights
 from agegender.use.saved import read_model
