@@ -18,7 +18,7 @@ NOTEBOOKS = $$(git ls-files '*.ipynb')
 IS_OUR_PYTHON := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help book runs status records test lint unit notebooks portability lab bench lock clean
+.PHONY: help book runs status model records test lint unit notebooks portability lab bench lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ runs: $(LIBRARY) $(if $(filter slurm,$(PROFILE)),$(CLUSTER)) ## Run the notebook
 
 status: $(LIBRARY) ## What the runs of PRESET=open or paper have done, and how long the rest takes
 	@exec $(BIN)/python book/tools/progress.py $(PRESET)
+
+model: $(LIBRARY) ## Train a model that ships, MODEL=face or voice, and put its weights into the package
+	@exec nice -n 19 $(BIN)/python book/tools/make_model.py "$(MODEL)" --data "$(AGEGENDER_DATA)"
 
 records: $(LIBRARY) ## Publish finished runs of PRESET=open or paper into book/results/
 	@exec $(BIN)/python book/tools/publish_records.py $(PRESET)

@@ -17,9 +17,10 @@ from agegender.labels import FAIRFACE_9
 from agegender.models.heads import GENDER, AgeBins, ClassHead
 from agegender.models.multitask import MultiTaskModel
 from agegender.models.resnet import ResNetEncoder
-from agegender.pipelines.recipes import evaluation_batches, training_batches
+from agegender.pipelines.recipes import config_of, evaluation_batches, training_batches
 from agegender.training.config import Precision, TrainingConfig
 from agegender.training.prediction import Prepare
+from agegender.training.protocol import Protocol
 
 TARGETS = ("age_group", "gender")
 
@@ -34,7 +35,7 @@ class Recipe:
     differently, mostly by one group. What is tested is the central ``test_share`` of a face.
     """
 
-    first_px: int = 72
+    first_px: int = 64
     side_px: int = 112
     first_rate: float = 0.1
     rate: float = 0.03
@@ -46,6 +47,11 @@ class Recipe:
     test_share: float = 0.9
     precision: Precision = "bf16-mixed"
     warp: FaceWarp = field(default_factory=lambda: FaceWarp(112))
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the parts may have in common."""
+        return Protocol(False, "no parts")
 
 
 RECIPE = Recipe()
@@ -101,23 +107,15 @@ def batches(
     )
 
 
-def training_config(
-    recipe: Recipe, side_px: int, num_examples: int, num_epochs: int, seed: int, every: int = 1
-) -> TrainingConfig:
-    """Return how the net is fitted to faces of ``side_px``; the last step counts, ``every`` epochs are validated."""
-    an_epoch = max(1, num_examples // recipe.batch_size)
+def training_config(recipe: Recipe, side_px: int, num_examples: int, num_epochs: int, seed: int) -> TrainingConfig:
+    """Return how the net is fitted to ``num_examples`` faces of ``side_px``; the last step counts."""
     is_first = side_px == recipe.first_px
-    return TrainingConfig(
-        num_steps=num_epochs * an_epoch,
-        validate_every=every * an_epoch if num_epochs % every == 0 else an_epoch,
-        batch_size=recipe.batch_size,
-        learning_rate=recipe.first_rate if is_first else recipe.rate,
-        momentum=recipe.momentum,
-        schedule="one_cycle",
-        warmup_share=0.3 if is_first else 0.1,
-        weight_decay=recipe.weight_decay,
-        decays="kernels",
-        selects_best=False,
-        precision=recipe.precision,
-        seed=seed,
-    )
+    cycle = {
+        "learning_rate": recipe.first_rate if is_first else recipe.rate,
+        "warmup_share": 0.3 if is_first else 0.1,
+        "schedule": "one_cycle",
+        "decays": "kernels",
+        "selects_best": False,
+        "seed": seed,
+    }
+    return config_of(recipe, num_examples // recipe.batch_size, num_epochs, cycle)

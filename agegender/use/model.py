@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from agegender.data.cache import ExampleCache
 from agegender.evaluation import age_distributions
 from agegender.evaluation.metrics import Floats
 from agegender.models.heads import ClassHead
@@ -129,6 +130,10 @@ class Model:
         for row, example in zip(rows, examples, strict=True):
             row["flags"] = "; ".join((*example.flags, *([FAR] if row.pop("is_far") else [])))
         return rows
+
+    def outputs_of(self, examples: ExampleCache) -> dict[str, np.ndarray]:
+        """Return predictions and embeddings of decoded examples, in the crops of the test, and nothing calibrated."""
+        return self._outputs([examples[row] for row in range(len(examples))], self.saved.reads.get("num_crops", 1))
 
     @torch.inference_mode()
     def _outputs(self, contents: list[np.ndarray], num_crops: int) -> dict[str, np.ndarray]:

@@ -118,9 +118,7 @@ class SavedModel:
 
     def tempered(self, probabilities: np.ndarray, task: str) -> np.ndarray:
         """Return ``probabilities`` (examples, classes) at the temperature of ``task``, at which they are calibrated."""
-        temperature = self.uncertainty.get(f"{task}_temperature", 1.0)
-        warmed = np.asarray(probabilities, np.float64) ** (1 / temperature)
-        return warmed / warmed.sum(1, keepdims=True)
+        return heated(probabilities, self.uncertainty.get(f"{task}_temperature", 1.0))
 
     def is_far(self, embeddings: np.ndarray) -> np.ndarray:
         """Say of each of ``embeddings`` (examples, features) whether it lies beyond those of training.
@@ -139,6 +137,16 @@ class SavedModel:
         head = dict(self.model.heads.items()).get("age")
         groups = getattr(getattr(head, "classes", None), "groups", None)
         return groups if isinstance(groups, AgeScheme) else None
+
+
+def heated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Return ``probabilities`` (examples, classes) at ``temperature``: above 1 they are less sure.
+
+    >>> heated(np.array([[0.2, 0.8]]), 0.5).round(3).tolist()
+    [[0.059, 0.941]]
+    """
+    warm = np.asarray(probabilities, np.float64) ** (1 / temperature)
+    return warm / warm.sum(1, keepdims=True)
 
 
 _FACE, _CLIP = ("decoded_px", "crop_px", "resize"), ("rate_hz", "crop", "num_crops", "batch_size")
