@@ -26,7 +26,10 @@ def two_sources(num_subjects=60, clips_of_each=4):
 
 def net_of(recipe=SMALL, seed=0):
     torch.manual_seed(seed)
-    return voice.build_net(**voice.model_facts(recipe)["net"])
+    net = voice.build_net(**voice.model_facts(recipe)["net"])
+    for head in net.heads.values():
+        torch.nn.init.normal_(head.linear.weight, std=10)  # untrained heads say the same of everybody
+    return net
 
 
 def saved(folder, seed, **changes):
@@ -107,8 +110,9 @@ def test_the_gathered_nets_answer_with_their_mean_probabilities_and_are_read_lik
         alone = [net.decode(net(clips)) for net in nets]
         together = model.decode(model(clips))
     for name in ("age", "p_female"):
-        mean = torch.stack([answer[name] for answer in alone]).mean(0)
-        assert_close(together[name], mean, rtol=2e-3, atol=2e-3)  # half precision
+        answers = torch.stack([answer[name] for answer in alone])
+        assert (answers.std(0) > 0.05 * answers.mean(0)).all()
+        assert_close(together[name], answers.mean(0), rtol=1e-2, atol=1e-3)  # half precision
 
 
 def test_gathered_weights_are_in_half_precision_and_say_how_many_they_are(tmp_path):
