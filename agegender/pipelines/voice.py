@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import block_diag
 
 from agegender.data import splits
 from agegender.data.audio import Crop, EvenCrops, RandomCrop
@@ -30,6 +31,8 @@ from agegender.training.settings import plain
 NUM_FOLDS = 5
 """Each fold has a net that never heard its subjects; all of them together are the model."""
 TARGETS = ("age", "gender")
+_OF_EMBEDDINGS = ("mean", "whitening")
+"""What the fact ``uncertainty`` says of the embeddings one by one (``agegender.use.saved``)."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def build_model(net: Mapping[str, Any], num_nets: int) -> MultiTaskModel:
 def gather(weights: Sequence[Path], path: Path) -> None:
     """Write the nets of several folds as one model in half precision into ``path``: what ships.
 
-    ``weights`` are files of runs of this pipeline. Raises ``ValueError`` when they were built or read in other ways.
+    ``weights`` are files of runs of this pipeline. Where each says its ``uncertainty``, measured on people whom it had
+    never heard, the model has that of all of them. Raises ``ValueError`` when they were built or read in other ways.
     """
     names = ("paper", "build_model", "prepare", "input")
     facts = [{name: read_facts(each)[name] for name in names} for each in weights]
@@ -137,8 +141,20 @@ def gather(weights: Sequence[Path], path: Path) -> None:
         net = build_net(**own["build_model"]["net"])
         load_weights(net, each)
         nets.append(net)
-    built = facts[0]["build_model"] | {"num_nets": len(nets)}
-    save_weights(ensemble_of(nets).half(), path, facts[0] | {"build_model": built})
+    more: dict[str, Any] = {"build_model": facts[0]["build_model"] | {"num_nets": len(nets)}}
+    known = [read_facts(each).get("uncertainty") for each in weights]
+    if all(known):
+        more["uncertainty"] = _together(known)
+    save_weights(ensemble_of(nets).half(), path, facts[0] | more)
+
+
+def _together(known: Sequence[Any]) -> dict[str, Any]:
+    """Return the uncertainty of several nets: means, and as distance the root mean square of their own distances."""
+    mean = {name: float(np.mean([each[name] for each in known])) for name in known[0] if name not in _OF_EMBEDDINGS}
+    whitening = block_diag(*(each["whitening"] for each in known)) / np.sqrt(len(known))
+    centre = np.concatenate([each["mean"] for each in known]).tolist()
+    short = [[number or 0 for number in row] for row in whitening.round(4).tolist()]  # most are 0: "0", not "0.0"
+    return mean | {"mean": centre, "whitening": short}
 
 
 def prepare() -> Prepare:

@@ -32,10 +32,10 @@ def net_of(recipe=SMALL, seed=0):
     return net
 
 
-def saved(folder, seed, **changes):
+def saved(folder, seed, num_nets=1, **more):
     """The file that a run of one fold leaves."""
-    path, built = folder / f"{seed}.safetensors", voice.model_facts(SMALL)
-    save_weights(net_of(seed=seed), path, FACTS | {"build_model": built | changes, "fold": seed})
+    path, built = folder / f"{seed}.safetensors", voice.model_facts(SMALL) | {"num_nets": num_nets}
+    save_weights(net_of(seed=seed), path, FACTS | {"build_model": built, "fold": seed} | more)
     return path
 
 
@@ -130,3 +130,24 @@ def test_nets_that_were_built_in_other_ways_are_not_gathered(tmp_path):
     files = [saved(tmp_path, 0), saved(tmp_path, 1, num_nets=7)]
     with pytest.raises(ValueError, match=r"1\.safetensors is another model than .*0\.safetensors"):
         voice.gather(files, tmp_path / "voice.safetensors")
+
+
+def test_the_distance_of_gathered_nets_is_the_root_mean_square_of_their_own(tmp_path):
+    rng, files, own = np.random.default_rng(0), [], []
+    for seed in range(2):
+        mean, whitening = rng.normal(size=8).round(3), rng.normal(size=(8, 3)).round(3)
+        own.append((mean, whitening))
+        known = {
+            "age_level": 0.4 + seed / 10,
+            "far": 3.0 + seed,
+            "mean": mean.tolist(),
+            "whitening": whitening.tolist(),
+        }
+        files.append(saved(tmp_path, seed, uncertainty=known))
+    voice.gather(files, tmp_path / "voice.safetensors")
+    known = read_model(tmp_path / "voice.safetensors").uncertainty
+    assert (known["age_level"], known["far"]) == (pytest.approx(0.45), pytest.approx(3.5))
+    embedding = rng.normal(size=16)
+    alone = [np.linalg.norm((embedding[8 * n : 8 * n + 8] - mean) @ white) for n, (mean, white) in enumerate(own)]
+    together = np.linalg.norm((embedding - known["mean"]) @ known["whitening"])
+    assert together == pytest.approx(np.sqrt(np.mean(np.square(alone))), rel=1e-3)
