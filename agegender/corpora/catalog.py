@@ -49,7 +49,7 @@ def read(
 ) -> Manifest:
     """Read the corpus ``name`` in the folder ``data`` of all corpora, or in ``data`` itself.
 
-    A corpus lies in the folder of its name; packs lie in ``data`` as they are (an archive is unpacked into ``cache``);
+    A corpus or pack lies in the folder of its name, or in ``data`` itself (an archive is unpacked into ``cache``);
     ``folder`` is a table of one's own in ``data``. With ``labels_only`` it is all that the tables list, whichever files
     are there. Raises ``ValueError`` for an unknown name and where labels cannot be read alone, else as the readers do.
     """
@@ -67,12 +67,12 @@ def read(
         case "folder":
             return folder.read(data, options.scheme, options.modality, options.is_aligned, share, labels_only)
         case "fairface":
-            return packs.read_fairface(data, cache, share, options.has_more)
+            return packs.read_fairface(root, cache, share, options.has_more)
         case "utkface":
-            return packs.read_utkface(data, cache, share)
+            return packs.read_utkface(root, cache, share)
         case "voicepack" | "speechocean762":
             read_pack = packs.read_voices if name == "voicepack" else packs.read_speechocean762
-            return read_pack(data, cache, labels_only, share)
+            return read_pack(root, cache, labels_only, share)
         case "musan" | "rirs":
             return musan_rirs.read(root, name)
     module = {"celeba": celeba, "commonvoice": commonvoice, "timit": timit, "voxceleb": voxceleb}[name]

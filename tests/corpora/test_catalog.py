@@ -154,6 +154,11 @@ def test_a_corpus_lies_in_the_folder_of_its_name_or_in_the_folder_itself(data, c
     assert catalog.read(corpus, root).hash() == among_others.hash()
 
 
+def test_a_pack_too_may_lie_in_the_folder_of_its_name(packs, tmp_path):
+    (tmp_path / "fairface").symlink_to(packs)
+    assert catalog.read("fairface", tmp_path).hash() == catalog.read("fairface", packs).hash()
+
+
 def test_an_unknown_name_is_refused_and_what_cannot_be_read_without_files(tmp_path):
     with pytest.raises(ValueError, match="unknown corpus 'siren': expected one of adience, celeba, commonvoice,"):
         catalog.read("siren", tmp_path)
