@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from agegender.files import write_text
-from benchmarks import bench_audio, bench_detection, bench_levi_hassner, bench_lmtcnn, bench_resnet
+from benchmarks import bench_audio, bench_detection, bench_levi_hassner, bench_lmtcnn, bench_predict, bench_resnet
 
-BENCHES = (bench_lmtcnn, bench_levi_hassner, bench_resnet, bench_detection, bench_audio)
+BENCHES = (bench_lmtcnn, bench_levi_hassner, bench_resnet, bench_predict, bench_detection, bench_audio)
 """Each has ``measure(folder, num_subjects, rounds)``, which prints and returns its comparisons."""
 
 parser = argparse.ArgumentParser(description=__doc__)

@@ -31,6 +31,13 @@ FROM_RECORDS = """\
 :class: note
 This page was computed from the committed records of {recorded} of {planned} runs of preset `{preset}`: one prediction
 for each test example. `make records` writes such records; nothing else enters the numbers below.
+:::
+
+{open}"""
+
+NOT_RUN = """\
+:::{{dropdown}} What has not been run
+{lines}
 :::"""
 
 
@@ -99,13 +106,26 @@ def pages_of_records(folder: Path = PRESETS, results: Path = RESULTS) -> list[Pa
                 pages.append(Page(stage, stage.name, mark, banner, recorded=True, kept=str(kept)))
             if not stage.from_records:
                 continue
-            recorded = len(recorded_runs(preset.name, stage.source, results))
+            recorded = recorded_runs(preset.name, stage.source, results)
             writers = [s for s in preset.stages if s.paper == stage.source and "record.json" in s.writes]
-            planned = sum(len(writer.runs) for writer in writers)
-            banner = FROM_RECORDS.format(preset=preset.name, recorded=recorded, planned=planned)
+            planned = [run for writer in writers for run in writer.runs]
+            facts = {"preset": preset.name, "recorded": len(recorded), "planned": len(planned)}
+            banner = FROM_RECORDS.format(**facts, open=_not_run(writers, recorded)).rstrip()
             if recorded:
                 pages.append(Page(stage, stage.name, f"real runs, preset {preset.name}", banner, recorded=True))
     return pages
+
+
+def _not_run(writers: list[Stage], recorded: Container[str]) -> str:
+    """Return what is planned and has no record, with the command that runs it, and what is left out and why."""
+    lines = []
+    for writer in writers:
+        if missing := [run for run in writer.runs if run not in recorded]:
+            names = ", ".join(f"`{run}`" for run in missing)
+            command = f"make runs PRESET={writer.preset} AGEGENDER_DATA=<folder>"
+            lines.append(f"- {len(missing)} planned runs of `{writer.notebook}`, which `{command}` runs: {names}")
+        lines += [f"- {what}: {reason}" for what, reason in writer.left_out.items()]
+    return NOT_RUN.format(lines="\n".join(lines)) if lines else ""
 
 
 def prose(cards: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -60,6 +61,23 @@ def test_committed_records_call_for_pages_that_say_how_many_runs_they_hold(prese
     [page] = pages_of_records(presets, results)
     assert (page.recorded, page.stage.preset, page.run) == (True, "open", "5_results")
     assert "1 of 2 runs of preset `open`" in page.banner
+    [line] = [line for line in page.banner.splitlines() if line.startswith("- ")]
+    assert line == (
+        "- 1 planned runs of `notebooks/lmtcnn/3_train.ipynb`, which `make runs PRESET=open AGEGENDER_DATA=<folder>` "
+        "runs: `fold1`"
+    )
+
+
+def test_a_page_says_what_is_left_out_and_nothing_where_all_is_recorded(presets, results):
+    shutil.copytree(results / "open/lmtcnn/fold0", results / "open/lmtcnn/fold1")
+    [page] = pages_of_records(presets, results)
+    assert "dropdown" not in page.banner
+    text = (presets / "open.yaml").read_text()
+    (presets / "open.yaml").write_text(
+        text.replace("shown: [fold1]}", 'shown: [fold1], left_out: {fold 2: "too slow"}}')
+    )
+    [page] = pages_of_records(presets, results)
+    assert "- fold 2: too slow" in page.banner.splitlines()
 
 
 def test_an_executed_notebook_that_is_kept_with_the_records_is_shown_as_it_is(presets, results):
