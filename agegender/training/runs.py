@@ -28,9 +28,11 @@ def predictions_table(
     returns for them; what the model has no head for stays empty. ``corpus`` is the ``source_corpus`` of an example of a
     pack. ``subject_number`` takes the place of the name when the run is published. An example that its corpus lists
     several times (``agegender.data.parts``) stands there once, with its first prediction, and ``repeats`` says how
-    often. Raises ``ValueError`` when there are more or fewer predictions than rows, and for an example that is there
-    more often than it is listed.
+    often. Raises ``ValueError`` when there are more or fewer predictions than rows, for predictions of anything but
+    age, group and gender, and for an example that is there more often than it is listed.
     """
+    if unknown := sorted(set(decoded) - {"age", "p_group", "p_female"}):
+        raise ValueError(f"the table has no column for what the heads call {', '.join(unknown)}: it would be lost")
     for name, values in decoded.items():
         if len(values) != len(rows):
             raise ValueError(f"{len(values)} predictions of {name!r} for {len(rows)} test examples")

@@ -124,7 +124,7 @@ def test_a_stage_has_the_state_of_the_corpora_that_it_reads_and_of_no_other(pres
 
 def test_every_place_of_a_pack_is_one_that_its_reader_looks_into():
     reader = (ROOT / "agegender/corpora/packs.py").read_text()
-    assert "face-{corpus}" in reader
+    assert all(f'"face-{corpus}"' in reader for corpus in ("fairface", "utkface"))
     assert 'PACK = "voice-svd-so762"' in reader
     assert {corpus: places[0] for corpus, places in PLACES.items() if "/" in places[0] and "-" in places[0]} == {
         "fairface": "face-fairface/faces.csv",

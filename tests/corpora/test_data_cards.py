@@ -100,6 +100,10 @@ def test_the_counts_of_the_cards_of_the_voice_pack_are_those_of_the_pack(name, t
     assert counts_in(CARDS / f"{name}.md") == counts_table(manifest.select(manifest.examples["source_corpus"] == name))
 
 
+def test_no_card_is_without_tests():
+    assert sorted(NAMES) == sorted(path.stem for path in CARDS.glob("*.md"))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_answers_every_question_in_order_and_has_counts(name):
     text = (CARDS / f"{name}.md").read_text(encoding="utf-8")

@@ -134,6 +134,11 @@ def test_the_number_of_a_subject_is_its_first_row_in_the_whole_table():
     assert table["subject_number"].tolist() == [1, 4]
 
 
+def test_predictions_that_the_table_would_lose_are_refused():
+    with pytest.raises(ValueError, match="no column for what the heads call p_smiling"):
+        predictions_table(manifest().examples, ROWS, 2, decoded() | {"p_smiling": np.zeros(len(ROWS))})
+
+
 def test_predictions_have_the_types_of_the_contract():
     table = predictions_table(manifest().examples, ROWS, 2, decoded())
     types = {name: str(dtype) for name, dtype in table.dtypes.items()}

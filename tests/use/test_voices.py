@@ -1,7 +1,7 @@
 """Trained models on recordings: the answers are those of the test, and a file that cannot be used says why."""
 
-import importlib
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -12,16 +12,15 @@ import soxr
 import torch
 from torch.testing import assert_close
 
-from agegender.data.audio import Crop, EvenCrops, as_int16, cache_clips
-from agegender.data.batches import EvaluationBatches
+from agegender.data.audio import Crop, as_int16, cache_clips
 from agegender.data.cache import examples_in_memory
 from agegender.data.manifest import build_manifest
+from agegender.data.splits import Split
 from agegender.labels import SPEECHOCEAN_6
 from agegender.miniatures.voices import random_voice, speak
 from agegender.pipelines import commonvoice, timit
 from agegender.training.checkpoints import save_weights
 from agegender.training.prediction import predict
-from agegender.use import model as use
 from agegender.use.model import load_model
 from agegender.use.saved import model_of
 
@@ -103,10 +102,13 @@ def test_equals_the_crops_given_to_the_model_by_hand_and_averaged(folder, of_tim
 
 def test_a_recording_gets_the_answer_that_the_test_of_its_run_gave(folder, of_timit, tmp_path):
     path, model = of_timit
-    names = [f"{number}.wav" for number in range(3)]
-    rows = pd.DataFrame({"path": names, "subject": names}).assign(corpus="spoken", modality="voice")
-    clips = cache_clips(build_manifest(rows, root=folder), tmp_path, RATE)
-    tested = predict(model, lambda batch: batch["clips"], EvaluationBatches(clips, {}, 2, EvenCrops(Crop(4_000), 3)))
+    names = ["0.wav", "1.wav", "2.wav"]
+    heard = [*names, "1.flac", "1.mp3"]
+    rows = pd.DataFrame({"path": heard, "subject": heard, "age": 30.0, "gender": "female"})
+    clips = cache_clips(build_manifest(rows.assign(corpus="spoken", modality="voice"), root=folder), tmp_path, RATE)
+    parts = Split(np.array([3]), validation=np.array([4]), test=np.arange(3))
+    _, _, test = timit.batches(RECIPE, clips, parts, CROP, 1, None, 0)
+    tested = predict(model, lambda batch: batch["clips"], test)
     table = of_weights(path).predict([folder / name for name in names])
     assert table["age"].to_numpy() == pytest.approx(tested["age"], abs=1e-2)
     assert table["p_female"].to_numpy() == pytest.approx(tested["p_female"], abs=1e-4)
@@ -216,11 +218,12 @@ def test_recordings_of_all_lengths_keep_their_order(folder, of_timit):
 
 
 def test_faces_need_no_package_of_voices_and_voices_name_what_to_install(of_timit, monkeypatch):
-    for module in ("agegender.pipelines.timit", "soundfile"):
-        monkeypatch.setitem(sys.modules, module, None)
-    fresh = importlib.reload(use)
+    absent = ("soundfile", "soxr", "librosa", "torchaudio")
+    program = f"import sys\nfor name in {absent}: sys.modules[name] = None\nimport agegender.use.model"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    monkeypatch.setitem(sys.modules, "agegender.pipelines.timit", None)
     with pytest.raises(ImportError, match=r"pip install 'agegender\[voice\]'"):
-        fresh.load_model(of_timit[0])
+        load_model(of_timit[0])
 
 
 def test_recordings_in_memory_are_clips_one_after_the_other():
