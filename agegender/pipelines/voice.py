@@ -54,7 +54,7 @@ class Recipe:
     gender_weight: float = 2.0
     crop_s: float = 2.0
     num_test_crops: int = 3
-    most_per_subject: int = 3
+    most_per_subject: int = 8
     batch_size: int = 32
     optimizer: Literal["sgd", "adam"] = "adam"
     learning_rate: float = 0.002
