@@ -1,9 +1,11 @@
 """End with the process that started us, and take along everything that we started."""
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -17,6 +19,17 @@ def stop_everything(code: int = 143) -> None:
         except psutil.NoSuchProcess:  # it ended by itself in the meantime
             continue
     os._exit(code)
+
+
+def yield_with_us() -> None:
+    """Give the processes that we started our own low priority among sessions, where Linux has one for each session.
+
+    A kernel lives in a session of its own: without this, ``nice`` would not hold it back from other people's work.
+    """
+    niceness = os.nice(0)
+    for child in psutil.Process().children(recursive=True) if niceness > 0 else ():
+        with contextlib.suppress(OSError):  # no such file on other systems, or a process that has ended
+            Path(f"/proc/{child.pid}/autogroup").write_text(str(niceness))
 
 
 def end_with_parent(poll_s: float = 0.5) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import nbformat
 import papermill
-from lifeline import end_with_parent
+from lifeline import end_with_parent, yield_with_us
 from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -68,6 +68,8 @@ class VisibleClient(PapermillNotebookClient):
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
         """Print ``cell 3/12`` for a code cell, then execute it."""
         code = [index for index, each in enumerate(self.nb.cells) if each.cell_type == "code"]
+        if cell_index == 0:
+            yield_with_us()
         if cell_index in code:
             self.stdout_file.say(f"cell {code.index(cell_index) + 1}/{len(code)}")
         return super().execute_cell(cell, cell_index, *args, **kwargs)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import psutil
@@ -95,6 +96,18 @@ def test_a_whole_run_leaves_the_notebook_and_says_where_it_is(tmp_path, write_no
     assert metadata.end_time
     assert not metadata.exception
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["notebook.ipynb", STAMP]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/autogroup").is_file(), reason="this system has no priorities of sessions")
+def test_a_run_at_low_priority_holds_its_kernel_back_too(tmp_path, write_notebook):
+    notebook, output = (
+        write_notebook("seed = 0", "print(open('/proc/self/autogroup').read())"),
+        tmp_path / "out/n.ipynb",
+    )
+    command = [sys.executable, SCRIPT, str(notebook), str(output)]
+    subprocess.run(command, check=True, preexec_fn=lambda: os.nice(7))
+    assert "nice 7" in output.read_text()
 
 
 @pytest.mark.slow
