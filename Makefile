@@ -51,7 +51,7 @@ unit: $(LIBRARY) ## Unit tests, doctests and the layout test only
 	$(PYTEST) --dist loadfile -m "not slow"
 
 notebooks: $(LIBRARY) ## Every notebook at its smallest size, and the machinery that runs them
-	$(PYTEST) --dist worksteal -m slow
+	$(PYTEST) --dist worksteal -m slow --durations 12
 
 lint: $(LIBRARY) ## Ruff, mypy, stripped notebooks, allowed imports
 	$(BIN)/ruff check .
