@@ -38,7 +38,7 @@ def reference_points(size_px: int, crop: str) -> np.ndarray:
 
     ``tight`` shows a face from brow to chin, ``loose`` at two thirds of that size, with hair and neck. The published
     points are those of ``tight`` at 112 pixels and of ``loose`` at 224. ``chip`` is how the faces of FairFace with a
-    margin of 0.25 were cut: the medians of the landmarks that our detector finds in 1,182 of them. Raises
+    margin of 0.25 were cut: the medians of the landmarks that our detector finds in them. Raises
     ``ValueError`` for an unknown crop.
     """
     if crop not in _REFERENCE:

@@ -29,10 +29,10 @@ TARGETS = ("age_group", "gender")
 class Recipe:
     """Every decision of the training.
 
-    The net first sees faces of ``first_px``, which costs a third of the time, and then of ``side_px``; the learning
+    The net first sees faces of ``first_px``, which is faster, and then of ``side_px``; the learning
     rate runs through one cycle on each size (``TrainingConfig``). A label is trusted as far as ``own_share``, its two
     neighbours share ``neighbour_share``, and all groups the rest: two copies of a picture were often labelled
-    differently, mostly by one group. What is tested is the central ``test_share`` of a face.
+    differently. What is tested is the central ``test_share`` of a face.
     """
 
     first_px: int = 64

@@ -90,10 +90,8 @@ def fit(
     if start:
         checkpoints.read_checkpoint(folder / CHECKPOINT, parts)
         print(f"going on at step {start} of {config.num_steps}", flush=True)
-    else:
-        checkpoints.save_weights(
-            model, folder / WEIGHTS
-        )  # what is left of a run that diverges before its first validation
+    else:  # what is left of a run that diverges before its first validation
+        checkpoints.save_weights(model, folder / WEIGHTS)
     begun, events = time.monotonic() - state.seconds, SummaryWriter(str(folder / "events"))
     batches = loader(training, range(start, config.num_steps), num_workers)
     sums: dict[str, Tensor] = {}

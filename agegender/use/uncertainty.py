@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.optimize import minimize_scalar
 
 from agegender.data.batches import targets_of
@@ -11,6 +10,7 @@ from agegender.data.cache import ExampleCache
 from agegender.evaluation import age_distributions
 from agegender.evaluation.metrics import Floats
 from agegender.labels import AgeScheme
+from agegender.training.config import precision_here
 from agegender.use.model import Model
 from agegender.use.saved import SavedModel, heated
 
@@ -28,7 +28,9 @@ def measure(saved: SavedModel, training: ExampleCache, held: ExampleCache) -> di
     ``held`` are labelled examples of subjects that are neither in ``training`` nor in the test. An age that is only
     known as a group is drawn within it as the model distributes it. Fewer than ``LEAST_HELD`` give no ``age_level``.
     """
-    model = Model(saved, torch.device("cpu"), "bf16-mixed")
+    device = next(saved.model.parameters()).device
+    saved.model.eval()
+    model = Model(saved, device, precision_here("bf16-mixed", device.type))
     outputs, labels = model.outputs_of(held), targets_of(held.manifest.examples, _targets(saved))
     known: dict[str, Any] = {}
     shares: Floats | None = None
